@@ -1,0 +1,1 @@
+"""Everything a user puts in `model.fit(callbacks=[...])`."""
