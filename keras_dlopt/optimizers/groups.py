@@ -1,0 +1,85 @@
+"""Parameter groups: other settings for the variables whose path matches a pattern."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+
+import keras
+
+from keras_dlopt.arguments import check_number, invalid
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """What holds for the variables that `match` picks.
+
+    Args:
+        match: a regular expression searched for in `variable.path`, or a function `variable -> bool`.
+        learning_rate: multiplies the optimizer's learning rate, >= 0.
+        weight_decay: replaces the optimizer's weight decay, >= 0; `None` keeps it.
+        frozen: `True` keeps these variables as they are and gives them no state.
+    """
+
+    match: str | Callable
+    learning_rate: float = 1.0
+    weight_decay: float | None = None
+    frozen: bool = False
+
+    def picks(self, variable):
+        if callable(self.match):
+            return bool(self.match(variable))
+        return re.search(self.match, variable.path) is not None
+
+
+EVERYTHING_ELSE = Group(match="")
+
+
+def parse_groups(where, groups):
+    """Checks the `groups` argument of optimizer `where` and returns a tuple of `Group`."""
+    if not isinstance(groups, list | tuple):
+        raise invalid(where, "groups", groups, "a list of dictionaries")
+    return tuple(_parse(where, group) for group in groups)
+
+
+def _parse(where, group):
+    known = {field.name for field in dataclasses.fields(Group)}
+    if not isinstance(group, dict) or "match" not in group or not set(group) <= known:
+        raise invalid(where, "groups", group, f'a dictionary with "match" and any of {sorted(known - {"match"})}')
+    match = group["match"]
+    if isinstance(match, dict):  # a function that came through `get_config`
+        match = keras.saving.deserialize_keras_object(match)
+    if isinstance(match, str):
+        try:
+            re.compile(match)
+        except re.error as error:
+            raise invalid(where, "groups", group, f"patterns that compile ({error})") from None
+    elif not callable(match):
+        raise invalid(where, "groups", group, "dictionaries whose `match` is a pattern or a function")
+    if "learning_rate" in group:
+        check_number(where, "groups[learning_rate]", group["learning_rate"], low=0)
+    if group.get("weight_decay") is not None:
+        check_number(where, "groups[weight_decay]", group["weight_decay"], low=0)
+    if not isinstance(group.get("frozen", False), bool):
+        raise invalid(where, "groups[frozen]", group["frozen"], "True or False")
+    return Group(**{**group, "match": match})
+
+
+def group_config(group):
+    """The dictionary that gives `group` again."""
+    config = dataclasses.asdict(group)
+    if callable(group.match):
+        config["match"] = keras.saving.serialize_keras_object(group.match)
+    return config
+
+
+def assign_groups(where, groups, variables):
+    """The group of each variable, the first match winning; a group without variables is an error."""
+    chosen = []
+    for variable in variables:
+        chosen.append(next((group for group in groups if group.picks(variable)), EVERYTHING_ELSE))
+    for group in groups:
+        if not any(group.picks(variable) for variable in variables):
+            paths = [variable.path for variable in variables]
+            shown = ", ".join(paths[:8]) + (", ..." if len(paths) > 8 else "")
+            raise invalid(where, "groups", group.match, f"patterns that match a variable's path (there are: {shown})")
+    return chosen
