@@ -17,9 +17,9 @@ class Observer:
     *written* must be the same on every replica, so compute it from weights, from this observer's variables,
     or from `all_reduce(gradients)`.
 
-    A step is one update of the weights. With `gradient_accumulation_steps=k` they move at every k-th call only;
-    `optimizer.iterations` counts the updates finished so far, so that it is one higher in `after_apply` than
-    in `before_apply` exactly when the weights moved.
+    A step is one update of the weights. With `gradient_accumulation_steps=k` they move at every k-th call
+    only; `optimizer.iterations` counts the updates finished so far, so that it is one higher in `after_apply`
+    than in `before_apply` exactly when the weights moved.
 
     Attributes:
         optimizer: the optimizer observed; the inner one under a `LossScaleOptimizer`. `None` before `build`.
@@ -52,10 +52,15 @@ class Observer:
             name: its name, for debugging.
 
         Returns:
-            A `keras.Variable`. It stands in `optimizer.variables` while the observer is attached, and never
-            in saved files.
+            A `keras.Variable`, never part of what the optimizer saves.
         """
-        variable = self.optimizer.add_variable(shape, initializer=initializer, dtype=dtype, name=name)
+        variable = keras.Variable(
+            initializer=keras.initializers.get(initializer),
+            shape=shape,
+            dtype=dtype,
+            trainable=False,
+            name=name,
+        )
         self.variables.append(variable)
         return variable
 

@@ -7,7 +7,8 @@ import keras
 
 from keras_dlopt.arguments import invalid
 
-# What reads or writes saved state: it must not know of the observers' variables.
+# On JAX the step is stateless: what it writes must be in `optimizer.variables`, where these would save and
+# load it.
 _STATE_METHODS = ("save_own_variables", "load_own_variables", "set_weights")
 
 
@@ -73,8 +74,9 @@ class _Seam:
         self._replace(optimizer, "apply", self.apply)
 
     def add(self, observer, chain, model):
-        for owner in chain:
-            self._guard(owner)
+        if _stateless():
+            for owner in chain:
+                self._guard(owner)
         observer.optimizer = self.optimizer
         observer.variables = []
         observer.carry = threading.local()
@@ -118,6 +120,9 @@ class _Seam:
             with _scope(self.optimizer):
                 observer.build(self.optimizer, variables)
             self.unbuilt.pop(0)
+            if _stateless():
+                for variable in observer.variables:
+                    self.optimizer._track_variable(variable)
 
     def apply(self, grads, trainable_variables=None):
         """What the trainer calls instead of `optimizer.apply`."""
@@ -204,10 +209,13 @@ def _scope(optimizer):
     return stack
 
 
+def _stateless():
+    return keras.backend.backend() == "jax"
+
+
 def _sync(model):
-    # On JAX the trainer holds the state during an epoch; it must hand it back before the list of variables
-    # changes.
-    if model is not None and keras.backend.backend() == "jax":
+    # The JAX trainer holds the state during an epoch: it gives it back before the list of variables changes.
+    if model is not None and _stateless():
         model.jax_state_sync()
 
 

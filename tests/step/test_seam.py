@@ -152,7 +152,8 @@ def test_observed_run_is_the_unobserved_run(case):
 
 @pytest.mark.parametrize("case", ["plain", "custom step", "constant scale", "loss scaling"])
 def test_observed_run_is_the_unobserved_run_mirrored(case, mirrored):
-    # Keras itself fails under MirroredStrategy with steps_per_execution above 1 (on CPU) and with accumulation.
+    # Keras itself fails under MirroredStrategy with steps_per_execution above 1 (on CPU) and with
+    # accumulation.
     def build():
         with mirrored.scope():
             return make_model(**CASES[case])
