@@ -35,3 +35,14 @@ def clean_session():
     keras.utils.set_random_seed(0)
     yield
     keras.backend.clear_session(free_memory=False)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Prints what the conformance tests measured, not only that it was small enough."""
+    reports = [r for kind in ("passed", "failed") for r in terminalreporter.stats.get(kind, [])]
+    rows = sorted(
+        value for report in reports for name, value in getattr(report, "user_properties", ()) if name == "conformance"
+    )
+    if rows:
+        terminalreporter.section("largest difference from the reference, relative to the largest weight")
+        terminalreporter.write_line("\n".join(rows))

@@ -226,7 +226,7 @@ class Optimizer(keras.optimizers.Optimizer):
         group, dtype = bucket.group, bucket.dtype
         lr = ops.cast(learning_rate, dtype) * group.learning_rate
         decay = (self.weight_decay if group.weight_decay is None else group.weight_decay) if bucket.decays else None
-        decay = lr * decay if decay else None
+        decay = decay or None
         here = {i: s for i, s in zip(bucket.indices, bucket.shapes, strict=True)}
         if self.keeps_sparse and not bucket.flat and decay is None:
             g = ops.cast(grads[bucket.indices[0]], dtype)
@@ -246,17 +246,21 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def _step(self, g, w, s, t, lr, decay):
         """What to subtract from the weights, decay included, and the new slots."""
-        seen = w if decay is None or self.proximal_weight_decay else w - decay * w
+        seen = w if decay is None or self.proximal_weight_decay else w - lr * decay * w
         if self.learning_rate_in_rule:
             step, new = self.rule(g, seen, s, t, lr)
+            if decay is not None:
+                step = step + lr * decay * w
         else:
             u, new = self.rule(g, seen, s, t)
-            step = ops.multiply(u, lr)
-        if decay is None:
-            return step, new
-        if self.proximal_weight_decay:
-            return (step + decay * w) / (1 + decay), new
-        return step + decay * w, new
+            if decay is not None:
+                u = u + decay * w
+            # lr * u, as a division: XLA copies a last multiplication into the kernel of every single variable, which
+            # makes compiling 500 of them 1.6 times as long; a division it computes once.
+            step = ops.divide(u, 1 / lr)
+        if decay is not None and self.proximal_weight_decay:
+            step = step / (1 + lr * decay)
+        return step, new
 
 
 def _dense(value):

@@ -1,0 +1,127 @@
+"""What each optimizer is held against: Keras's own where Keras has it, else torch, optax or the authors' rule."""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from trajectories import START, STEPS, numpy_gradient, run_eager
+
+from keras_dlopt import optimizers
+
+
+def decaying(step):
+    """The decaying learning rate, as a function of the steps taken so far."""
+    return 0.05 / (1 + 0.05 * step)
+
+
+class Decaying(keras.optimizers.schedules.LearningRateSchedule):
+    def __call__(self, step):
+        return decaying(keras.ops.cast(step, "float32"))
+
+
+def rate_at(rate, step):
+    return decaying(step) if rate == "decaying" else rate
+
+
+def keras_rate(rate):
+    return Decaying() if rate == "decaying" else rate
+
+
+def from_keras(name):
+    """Keras's optimizer of that name, with the same arguments."""
+
+    def trajectory(rate, **kwargs):
+        return run_eager(getattr(keras.optimizers, name)(learning_rate=keras_rate(rate), **kwargs))
+
+    return trajectory
+
+
+def _torch_arguments(beta_1=None, beta_2=None, beta_3=None, epsilon=None, **kwargs):
+    betas = tuple(b for b in (beta_1, beta_2, beta_3) if b is not None)
+    return kwargs | ({"betas": betas} if betas else {}) | ({"eps": epsilon} if epsilon else {})
+
+
+def from_torch(module, name, **extra):
+    """A torch optimizer, run in float64."""
+
+    def trajectory(rate, **kwargs):
+        import importlib
+
+        import torch
+
+        weights = [torch.nn.Parameter(torch.tensor(w, dtype=torch.float64)) for w in START]
+        cls = getattr(importlib.import_module(module), name)
+        optimizer = cls(weights, lr=rate_at(rate, 0), **_torch_arguments(**kwargs), **extra)
+        for step in range(STEPS):
+            optimizer.param_groups[0]["lr"] = rate_at(rate, step)
+            for w, g in zip(weights, numpy_gradient([w.detach().numpy() for w in weights], step), strict=True):
+                w.grad = torch.as_tensor(np.asarray(g, "float64"))
+            optimizer.step()
+        return [w.detach().numpy() for w in weights]
+
+    return trajectory
+
+
+def from_optax(direction):
+    """An optax direction (a `scale_by_...`) with decoupled decay and the learning rate after it, run in float64."""
+
+    def trajectory(rate, beta_1=0.9, beta_2=0.999, epsilon=1e-16, weight_decay=0.0):
+        import jax
+        import optax
+
+        with jax.enable_x64(True):
+            chain = optax.chain(
+                getattr(optax, direction)(b1=beta_1, b2=beta_2, eps=epsilon, eps_root=epsilon),
+                optax.add_decayed_weights(weight_decay),
+                optax.scale_by_learning_rate(decaying if rate == "decaying" else rate),
+            )
+            weights = [np.asarray(w, "float64") for w in START]
+            state, update = chain.init(weights), jax.jit(chain.update)
+            for step in range(STEPS):
+                updates, state = update(numpy_gradient(weights, step), state, weights)
+                weights = [np.asarray(w) for w in optax.apply_updates(weights, updates)]
+        return weights
+
+    return trajectory
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """An optimizer with arguments, and the trajectory it must follow."""
+
+    name: str
+    reference: Callable
+    arguments: dict = dataclasses.field(default_factory=dict)
+    label: str = ""
+
+    @property
+    def id(self):
+        return f"{self.name}-{self.label}" if self.label else self.name
+
+    def make(self, rate, weight_decay=None, **kwargs):
+        decay = {} if weight_decay is None else {"weight_decay": weight_decay}
+        return optimizers.get(self.name, learning_rate=keras_rate(rate), **self.arguments, **decay, **kwargs)
+
+    def follow(self, rate, weight_decay=None):
+        decay = {} if weight_decay is None else {"weight_decay": weight_decay}
+        return self.reference(rate, **self.arguments, **decay)
+
+
+CASES = [
+    Case("GradientDescent", from_keras("SGD")),
+    Case("SGD", from_keras("SGD")),
+    Case("SGD", from_keras("SGD"), {"momentum": 0.9}, "momentum"),
+    Case("SGD", from_keras("SGD"), {"momentum": 0.9, "nesterov": True}, "nesterov"),
+    Case("RMSprop", from_keras("RMSprop")),
+    Case("RMSprop", from_keras("RMSprop"), {"momentum": 0.9, "centered": True, "epsilon": 1e-3}, "centered"),
+    Case("Adam", from_keras("Adam")),
+    Case("Adam", from_keras("Adam"), {"amsgrad": True, "beta_1": 0.8}, "amsgrad"),
+    Case("AdamW", from_keras("AdamW")),
+    Case("Lion", from_keras("Lion")),
+    Case("AdaBelief", from_optax("scale_by_belief")),
+    Case("Adan", from_torch("pytorch_optimizer", "Adan", foreach=False)),
+    Case("RAdam", from_torch("torch.optim", "RAdam", decoupled_weight_decay=True)),
+]
+
+SETTINGS = {"constant": (0.02, None), "decaying+decay": ("decaying", 0.1)}

@@ -1,0 +1,62 @@
+"""Every optimizer follows its reference, under every execution of the backend."""
+
+import functools
+
+import numpy as np
+import pytest
+from references import CASES, SETTINGS
+from trajectories import EXECUTIONS, run
+
+from keras_dlopt import optimizers
+
+pytestmark = pytest.mark.both_backends
+
+
+@functools.cache
+def reference(case_id, setting):
+    case = next(c for c in CASES if c.id == case_id)
+    return case.follow(*SETTINGS[setting])
+
+
+def difference(weights, expected):
+    """Largest difference, relative to the largest weight."""
+    largest = max(np.abs(e).max() for e in expected)
+    return max(np.abs(w - e).max() for w, e in zip(weights, expected, strict=True)) / largest
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
+def test_follows_its_reference(case, setting, execution, record_property):
+    weights = run(execution, lambda: case.make(*SETTINGS[setting]))
+    off = difference(weights, reference(case.id, setting))
+    record_property("conformance", f"{case.id:20} {setting:16} {execution:10} {off:.1e}")
+    assert off <= 1e-5
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
+def test_large_variables_alone_follow_it_too(case, setting):
+    """Without the flat buffer: each variable keeps its own slots."""
+
+    def make():
+        optimizer = case.make(*SETTINGS[setting])
+        optimizer.flat_below = 0
+        return optimizer
+
+    assert difference(run(EXECUTIONS[1], make), reference(case.id, setting)) <= 1e-5
+
+
+def test_every_optimizer_of_the_table_is_held_against_a_reference():
+    assert {case.name for case in CASES} == set(optimizers.names())
+
+
+@pytest.mark.parametrize("name", optimizers.names())
+def test_state_bytes_are_those_of_the_table(name):
+    from trajectories import variables
+
+    optimizer, weights = optimizers.get(name), variables()
+    before = len(optimizer.variables)
+    optimizer.build(weights)
+    state = sum(np.prod(v.shape) * 4 for v in optimizer.variables[before:])
+    assert state == optimizers.TABLE[name].state_bytes * sum(w.size for w in map(np.asarray, weights))

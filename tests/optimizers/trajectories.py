@@ -1,0 +1,125 @@
+"""The random problem of the conformance table, and every way of running an optimizer on it.
+
+The gradient is a quadratic's plus fixed noise, so that it depends on the weights (a wrong order of operations shows)
+and the noise keeps the steps large (a wrong constant shows).
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+SHAPES = [(), (7,), (5, 3), (3, 3, 4, 8)]
+STEPS = 200
+
+_rng = np.random.default_rng(7)
+START = [_rng.normal(size=shape).astype("float32") for shape in SHAPES]
+TARGET = [_rng.normal(size=shape).astype("float32") for shape in SHAPES]
+NOISE = [[_rng.normal(size=shape).astype("float32") for shape in SHAPES] for _ in range(STEPS)]
+
+
+def gradient(weights, noise):
+    """Of 1/2 |w - target|^2, plus noise; for tensors of any library."""
+    return [(w - target) + n for w, target, n in zip(weights, TARGET, noise, strict=True)]
+
+
+def numpy_gradient(weights, step):
+    return gradient(weights, NOISE[step])
+
+
+def variables():
+    return [keras.Variable(w, name=f"w{i}") for i, w in enumerate(START)]
+
+
+def _tensors(values):
+    return [ops.convert_to_tensor(v) for v in values]
+
+
+def _values(weights):
+    return [ops.convert_to_numpy(w) for w in weights]
+
+
+def run_eager(optimizer, steps=STEPS, weights=None):
+    weights = weights or variables()
+    for step in range(steps):
+        optimizer.apply(gradient(_tensors(weights), NOISE[step]), weights)
+    return _values(weights)
+
+
+def _run_tf_function(optimizer, jit_compile):
+    import tensorflow as tf
+
+    weights = variables()
+    optimizer.build(weights)
+
+    @tf.function(jit_compile=jit_compile, autograph=False)
+    def step(noise):
+        optimizer.apply(gradient(_tensors(weights), noise), weights)
+
+    for noise in NOISE:
+        step(_tensors(noise))
+    return _values(weights)
+
+
+def run_function(optimizer):
+    return _run_tf_function(optimizer, jit_compile=False)
+
+
+def run_jit(optimizer):
+    return _run_tf_function(optimizer, jit_compile=True)
+
+
+def run_mirrored(make):
+    """Two replicas, each with half of every gradient; `make` is called in the strategy's scope."""
+    import tensorflow as tf
+
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        weights = variables()
+        optimizer = make()
+        optimizer.build(weights)
+
+    def step(noise):
+        grads = gradient(_tensors(weights), noise)
+        optimizer.apply([g / 2 for g in grads], weights)
+
+    @tf.function(autograph=False)
+    def run(noise):
+        strategy.run(step, args=(noise,))
+
+    for noise in NOISE:
+        run(_tensors(noise))
+    for weight in weights:
+        copies = [c.numpy() for c in strategy.experimental_local_results(weight.value)]
+        np.testing.assert_array_equal(copies[0], copies[1])
+    return _values(weights)
+
+
+def run_stateless(optimizer):
+    """JAX's path: `stateless_apply` inside `jax.jit`."""
+    import jax
+
+    weights = variables()
+    optimizer.build(weights)
+
+    @jax.jit
+    def step(weights, state, noise):
+        return optimizer.stateless_apply(state, gradient(weights, noise), weights)
+
+    values, state = _tensors(weights), [v.value for v in optimizer.variables]
+    for noise in NOISE:
+        values, state = step(values, state, noise)
+    return _values(values)
+
+
+def run(execution, make):
+    """The final weights of the optimizer `make()` under one of the executions of this backend."""
+    if execution == "mirrored":
+        return run_mirrored(make)
+    runners = {"eager": run_eager, "function": run_function, "jit": run_jit, "stateless": run_stateless}
+    return runners[execution](make())
+
+
+EXECUTIONS = {
+    "tensorflow": ["eager", "function", "jit", "mirrored"],
+    "jax": ["eager", "stateless"],
+}[keras.backend.backend()]
