@@ -1,1 +1,9 @@
-"""compress."""
+"""Smaller and faster models: quantization-aware training, distillation, LiteRT export, and what was gained."""
+
+from keras_dlopt.compress.distillation import distill
+from keras_dlopt.compress.export import Exported, export
+from keras_dlopt.compress.litert import LatencyRatio, latency_ratio
+from keras_dlopt.compress.quantization import quantize_aware
+from keras_dlopt.compress.report import Report, report
+
+__all__ = ["Exported", "LatencyRatio", "Report", "distill", "export", "latency_ratio", "quantize_aware", "report"]

@@ -1,0 +1,133 @@
+"""Pruning during `fit`."""
+
+import math
+import warnings
+
+import keras
+import numpy as np
+
+from keras_dlopt import step
+from keras_dlopt.arguments import check_number, invalid
+from keras_dlopt.compress.pruning import Masks, cubic_plan, prunable_weights, schedule_plan, sparsity_of
+
+
+class Prune(keras.callbacks.Callback):
+    r"""Sets the smallest weights to zero while the model trains, and keeps them there.
+
+    Of every kernel on its own, the share `sparsity` of smallest magnitudes is zeroed: kernels of dense, convolution,
+    attention and recurrent layers, pointwise kernels of separable convolutions, embedding tables; not biases,
+    normalization, or depthwise kernels. From `begin` to `end` the share rises on the cubic
+
+        `s_t = sparsity * (1 - (1 - (t - begin) / (end - begin))**3)`
+
+    and masks are chosen anew every `frequency` steps, so that a zeroed weight may come back; after `end` they stay.
+    Masks are applied inside the compiled step after every update: at no time is there an unpruned model to save. The
+    share of zeros appears in the epoch's logs as `sparsity`.
+
+    Zeros make a file smaller after compression. They do not make it faster: LiteRT computes with them.
+
+    Args:
+        sparsity: share of zeros to reach, in [0, 1); or a schedule of tfmot's kind (`PolynomialDecay`,
+            `ConstantSparsity`: a callable that maps a step, element by element, to `(whether to prune, sparsity)`),
+            which then says when, in steps of this run, and leaves `begin`, `end` and `frequency` unused.
+        begin: when to start: a number of steps, or a share of the run in [0, 1). Defaults to 0.
+        end: when `sparsity` is reached: a number of steps, or a share of the run in (0, 1). Defaults to 0.5; the rest of
+            the run heals.
+        frequency: number of steps between two choices of masks. Defaults to a fiftieth of the way from begin to end.
+        skip: patterns, searched for in the variables' paths, of weights that stay dense: `skip=["logits"]`.
+
+    Raises:
+        ValueError: before the first step, if the run does not reach the sparsity, or nothing is there to prune.
+
+    Reference:
+        Zhu, Gupta, "To prune, or not to prune: exploring the efficacy of pruning for model compression",
+        arXiv 1710.01878.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_dlopt import callbacks
+    >>> model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(10)])
+    >>> model.compile("adam", "mse")
+    >>> history = model.fit(np.ones((32, 10)), np.ones((32, 10)), callbacks=[callbacks.Prune(0.8)], verbose=0)
+    >>> round(history.history["sparsity"][-1], 3), int(np.count_nonzero(model.layers[0].kernel))
+    (0.8, 20)
+    """
+
+    def __init__(self, sparsity, begin=0, end=0.5, frequency=None, skip=()):
+        super().__init__()
+        self._sparsity = sparsity
+        self._schedule = sparsity if callable(sparsity) else None
+        if self._schedule is None:
+            check_number("Prune", "sparsity", sparsity, low=0, high=1, ends="[)")
+        self._begin = _moment("begin", begin)
+        self._end = _moment("end", end)
+        if frequency is not None:
+            check_number("Prune", "frequency", frequency, low=1, integer=True)
+        self._frequency = frequency
+        self._skip = [skip] if isinstance(skip, str) else list(skip)
+        self._keeping = False
+        self._masks = None
+
+    @classmethod
+    def keep(cls, skip=()):
+        """A `Prune` that zeroes nothing new: weights that are zero when `fit` starts stay zero.
+
+        For training a pruned model further, for example after `compress.quantize_aware`.
+        """
+        made = cls(0.0, skip=skip)
+        made._keeping = True
+        return made
+
+    def on_train_begin(self, logs=None):
+        self._leave()  # a run that ended in an error has not
+        weights = prunable_weights(self.model, self._skip)
+        if self._keeping and sparsity_of(weights) == 0:
+            raise invalid("Prune.keep", "model", self.model, "a model with zeros in the weights that can be pruned")
+        self._masks = Masks(weights, None if self._keeping else self._plan())
+        step.attach(self.model.optimizer, self._masks, self.model)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # A resumed run starts at a later epoch; a loss scale that found infinities has skipped steps.
+        if not self._keeping:
+            self._masks.step.assign(epoch * self.params["steps"])
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None:
+            logs["sparsity"] = sparsity_of(self._masks.weights)
+
+    def on_train_end(self, logs=None):
+        self._masks.apply()  # an optimizer's weight averaging ends by overwriting the weights
+        reached, plan = sparsity_of(self._masks.weights), self._masks.plan
+        if plan is not None and int(self._masks.updates) < len(plan.steps) and reached < plan.final - 1e-3:
+            warnings.warn(f"Prune: the run ended at sparsity {reached:.3f}, short of {plan.final:.3f}.", stacklevel=2)
+        self._leave()
+
+    def _leave(self):
+        if self._masks is not None and self._masks.optimizer is not None:
+            step.detach(self._masks.optimizer, self._masks)
+
+    def _plan(self):
+        if not self.params.get("steps"):
+            raise invalid("fit", "steps_per_epoch", None, "given with `Prune` and data of unknown length")
+        run = self.params["steps"] * self.params["epochs"]
+        if self._schedule is not None:
+            return schedule_plan(self._schedule, run)
+        begin, end = (_in_steps(moment, run) for moment in (self._begin, self._end))
+        end = max(end, 1)
+        if end > run:
+            raise invalid("Prune", "end", self._end, f"within the run, which has {run} steps")
+        if begin > end:
+            raise invalid("Prune", "begin", self._begin, f"before `end`, which is step {end} of this run's {run}")
+        frequency = self._frequency or max(1, (end - begin) // 50)
+        return cubic_plan(self._sparsity, begin, end, frequency)
+
+
+def _moment(name, value):
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return check_number("Prune", name, value, low=0, integer=True)
+    return check_number("Prune", name, value, low=0, high=1, ends="[)")
+
+
+def _in_steps(moment, run):
+    return math.floor(moment * run + 0.5) if 0 < moment < 1 else int(moment)

@@ -1,0 +1,129 @@
+"""Running LiteRT files: what is in one, what it answers, how fast it is next to another."""
+
+import contextlib
+import dataclasses
+import math
+import os
+import pathlib
+import time
+
+import numpy as np
+
+from keras_dlopt.arguments import check_number, invalid
+from keras_dlopt.extras import require
+
+
+def interpreter(file, delegates=True):
+    """An allocated LiteRT interpreter with one thread.
+
+    Args:
+        file: path of a `.tflite` file, or its bytes.
+        delegates: whether XNNPACK may take over operations, as it does by default. Without it every tensor of the file
+            is visible.
+    """
+    runtime = require("ai_edge_litert.interpreter")
+    resolver = runtime.OpResolverType
+    with quiet():
+        made = runtime.Interpreter(
+            **({"model_content": file} if isinstance(file, bytes) else {"model_path": os.fspath(file)}),
+            num_threads=1,
+            experimental_op_resolver_type=resolver.AUTO if delegates else resolver.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        made.allocate_tensors()
+    return made
+
+
+@contextlib.contextmanager
+def quiet():
+    """Keeps native chatter off the terminal; errors still arrive, as exceptions."""
+    saved = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def run(file, inputs):
+    """What a LiteRT model answers, row by row.
+
+    Args:
+        file: path of a `.tflite` file with one float32 input and one output for one row at a time, as `export` writes,
+            or its bytes.
+        inputs: array of shape `(rows, ...)`.
+
+    Returns:
+        Array of shape `(rows, ...)`.
+    """
+    model = interpreter(file)
+    source, target = model.get_input_details()[0]["index"], model.get_output_details()[0]["index"]
+    answers = []
+    for row in np.asarray(inputs, "float32"):
+        model.set_tensor(source, row[None])
+        model.invoke()
+        answers.append(model.get_tensor(target)[0])
+    return np.stack(answers)
+
+
+@dataclasses.dataclass(frozen=True)
+class LatencyRatio:
+    """How many times faster the second file is than the first.
+
+    Attributes:
+        median: of the ratios measured; 2.0 means half the time.
+        low, high: the 10th and 90th percentile of the ratios.
+        baseline_seconds, seconds: median time of one call of each file.
+    """
+
+    median: float
+    low: float
+    high: float
+    baseline_seconds: float
+    seconds: float
+
+
+def latency_ratio(baseline, candidate, rounds=300):
+    """Times two LiteRT files against each other on this machine: one thread, XNNPACK, one row a call.
+
+    The two take turns of a fraction of a millisecond, or one call, and every round gives one ratio: what else runs on
+    the machine slows both alike or falls into few rounds.
+
+    Args:
+        baseline, candidate: paths of `.tflite` files.
+        rounds: number of ratios measured, at least 1. Defaults to 300.
+
+    Returns:
+        A `LatencyRatio`.
+    """
+    for name, path in (("baseline", baseline), ("candidate", candidate)):
+        if not pathlib.Path(path).is_file():
+            raise invalid("latency_ratio", name, path, "the path of a `.tflite` file")
+    check_number("latency_ratio", "rounds", rounds, low=1, integer=True)
+    models = [_ready(baseline), _ready(candidate)]
+    calls = [max(1, math.ceil(2e-4 / _seconds(model, 10))) for model in models]
+    times = np.empty((rounds, 2))
+    for i in range(rounds):
+        # Whoever goes first changes from round to round: a drift favours neither.
+        for j in (0, 1) if i % 2 else (1, 0):
+            times[i, j] = _seconds(models[j], calls[j])
+    low, median, high = np.percentile(times[:, 0] / times[:, 1], [10, 50, 90])
+    slow, fast = np.median(times, axis=0)
+    return LatencyRatio(float(median), float(low), float(high), float(slow), float(fast))
+
+
+def _ready(path):
+    model = interpreter(path)
+    random = np.random.default_rng(0)
+    for detail in model.get_input_details():
+        model.set_tensor(detail["index"], random.uniform(size=detail["shape"]).astype(detail["dtype"]))
+    _seconds(model, 20)
+    return model
+
+
+def _seconds(model, calls):
+    start = time.perf_counter()
+    for _ in range(calls):
+        model.invoke()
+    return (time.perf_counter() - start) / calls
