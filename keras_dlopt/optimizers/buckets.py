@@ -52,7 +52,8 @@ class Bucket:
         if not self.flat:
             return [tensor]
         ends = list(itertools.accumulate(self.sizes))[:-1]
-        return [ops.reshape(t, s) for t, s in zip(ops.split(tensor, ends), self.shapes, strict=True)]
+        parts = ops.split(tensor, ends) if ends else [tensor]
+        return [ops.reshape(t, s) for t, s in zip(parts, self.shapes, strict=True)]
 
 
 def make_buckets(variables, groups, decays, flat_below):

@@ -264,7 +264,16 @@ class Optimizer(keras.optimizers.Optimizer):
 
 
 def _dense(value):
-    return ops.convert_to_tensor(value, sparse=False)
+    """A tensor. Of a sparse gradient (TensorFlow's IndexedSlices) it holds the sum of each row's parts.
+
+    Keras lets such gradients into the rule as they are and so squares the parts of a repeated row one by one.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if isinstance(value, tf.IndexedSlices):
+            return tf.convert_to_tensor(value)
+    return ops.convert_to_tensor(value)
 
 
 def _keep_absent(bucket, grads, old, new):

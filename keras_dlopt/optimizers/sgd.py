@@ -1,5 +1,7 @@
 """Stochastic gradient descent with momentum."""
 
+from keras import ops
+
 from keras_dlopt.optimizers.hyperparameters import LearningRate, Share, Switch
 from keras_dlopt.optimizers.optimizer import Optimizer
 
@@ -47,7 +49,7 @@ class SGD(Optimizer):
         return not self.momentum
 
     def rule(self, g, w, s, t, lr):
-        step = g * lr
+        step = ops.multiply(g, lr)  # not `*`, which would make a sparse gradient dense
         if not self.momentum:
             return step, {}
         m = self.momentum * s.m + step
