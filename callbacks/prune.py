@@ -31,8 +31,8 @@ class Prune(keras.callbacks.Callback):
             `ConstantSparsity`: a callable that maps a step, element by element, to `(whether to prune, sparsity)`),
             which then says when, in steps of this run, and leaves `begin`, `end` and `frequency` unused.
         begin: when to start: a number of steps, or a share of the run in [0, 1). Defaults to 0.
-        end: when `sparsity` is reached: a number of steps, or a share of the run in (0, 1). Defaults to 0.5; the rest of
-            the run heals.
+        end: when `sparsity` is reached: a number of steps, or a share of the run in (0, 1). Defaults to 0.5; the other
+            half heals.
         frequency: number of steps between two choices of masks. Defaults to a fiftieth of the way from begin to end.
         skip: patterns, searched for in the variables' paths, of weights that stay dense: `skip=["logits"]`.
 
@@ -50,7 +50,7 @@ class Prune(keras.callbacks.Callback):
     >>> model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(10)])
     >>> model.compile("adam", "mse")
     >>> history = model.fit(np.ones((32, 10)), np.ones((32, 10)), callbacks=[callbacks.Prune(0.8)], verbose=0)
-    >>> round(history.history["sparsity"][-1], 3), int(np.count_nonzero(model.layers[0].kernel))
+    >>> round(history.history["sparsity"][-1], 3), int(np.count_nonzero(model.layers[0].kernel.numpy()))
     (0.8, 20)
     """
 
