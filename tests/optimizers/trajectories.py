@@ -121,5 +121,5 @@ def run(execution, make):
 
 EXECUTIONS = {
     "tensorflow": ["eager", "function", "jit", "mirrored"],
-    "jax": ["eager", "stateless"],
+    "jax": ["stateless"],
 }[keras.backend.backend()]
