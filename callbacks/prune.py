@@ -2,6 +2,7 @@
 
 import math
 import warnings
+import weakref
 
 import keras
 import numpy as np
@@ -35,6 +36,7 @@ class Prune(keras.callbacks.Callback):
             half heals.
         frequency: number of steps between two choices of masks. Defaults to a fiftieth of the way from begin to end.
         skip: patterns, searched for in the variables' paths, of weights that stay dense: `skip=["logits"]`.
+        steps: length of the run. Defaults to epochs times batches an epoch; only needed where Keras cannot know it.
 
     Raises:
         ValueError: before the first step, if the run does not reach the sparsity, or nothing is there to prune.
@@ -54,7 +56,7 @@ class Prune(keras.callbacks.Callback):
     (0.8, 20)
     """
 
-    def __init__(self, sparsity, begin=0, end=0.5, frequency=None, skip=()):
+    def __init__(self, sparsity, begin=0, end=0.5, frequency=None, skip=(), *, steps=None):
         super().__init__()
         self._sparsity = sparsity
         self._schedule = sparsity if callable(sparsity) else None
@@ -64,10 +66,13 @@ class Prune(keras.callbacks.Callback):
         self._end = _moment("end", end)
         if frequency is not None:
             check_number("Prune", "frequency", frequency, low=1, integer=True)
+        if steps is not None:
+            check_number("Prune", "steps", steps, low=1, integer=True)
         self._frequency = frequency
+        self._steps = steps
         self._skip = [skip] if isinstance(skip, str) else list(skip)
         self._keeping = False
-        self._masks = None
+        self._end_run = None
 
     @classmethod
     def keep(cls, skip=()):
@@ -80,16 +85,20 @@ class Prune(keras.callbacks.Callback):
         return made
 
     def on_train_begin(self, logs=None):
-        self._leave()  # a run that ended in an error has not
+        if self._end_run is not None:
+            self._end_run()
         weights = prunable_weights(self.model, self._skip)
         if self._keeping and sparsity_of(weights) == 0:
             raise invalid("Prune.keep", "model", self.model, "a model with zeros in the weights that can be pruned")
         self._masks = Masks(weights, None if self._keeping else self._plan())
         step.attach(self.model.optimizer, self._masks, self.model)
+        # Keras does not tell callbacks of a run that breaks off: the next one, or letting the callback go, ends it.
+        self._end_run = weakref.finalize(self, _detach, self._masks)
+        self._end_run.atexit = False
 
     def on_epoch_begin(self, epoch, logs=None):
         # A resumed run starts at a later epoch; a loss scale that found infinities has skipped steps.
-        if not self._keeping:
+        if not self._keeping and self.params.get("steps"):
             self._masks.step.assign(epoch * self.params["steps"])
 
     def on_epoch_end(self, epoch, logs=None):
@@ -99,18 +108,14 @@ class Prune(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self._masks.apply()  # an optimizer's weight averaging ends by overwriting the weights
         reached, plan = sparsity_of(self._masks.weights), self._masks.plan
-        if plan is not None and int(self._masks.updates) < len(plan.steps) and reached < plan.final - 1e-3:
+        if plan is not None and self._masks.updates_made() < len(plan.steps) and reached < plan.final - 1e-3:
             warnings.warn(f"Prune: the run ended at sparsity {reached:.3f}, short of {plan.final:.3f}.", stacklevel=2)
-        self._leave()
-
-    def _leave(self):
-        if self._masks is not None and self._masks.optimizer is not None:
-            step.detach(self._masks.optimizer, self._masks)
+        self._end_run()
 
     def _plan(self):
-        if not self.params.get("steps"):
-            raise invalid("fit", "steps_per_epoch", None, "given with `Prune` and data of unknown length")
-        run = self.params["steps"] * self.params["epochs"]
+        if not self._steps and not self.params.get("steps"):
+            raise invalid("Prune", "steps", None, "given, because the length of this run is not known before its end")
+        run = self._steps or self.params["steps"] * self.params["epochs"]
         if self._schedule is not None:
             return schedule_plan(self._schedule, run)
         begin, end = (_in_steps(moment, run) for moment in (self._begin, self._end))
@@ -121,6 +126,11 @@ class Prune(keras.callbacks.Callback):
             raise invalid("Prune", "begin", self._begin, f"before `end`, which is step {end} of this run's {run}")
         frequency = self._frequency or max(1, (end - begin) // 50)
         return cubic_plan(self._sparsity, begin, end, frequency)
+
+
+def _detach(masks):
+    if masks.optimizer is not None:
+        step.detach(masks.optimizer, masks)
 
 
 def _moment(name, value):

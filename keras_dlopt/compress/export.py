@@ -26,7 +26,7 @@ class Exported:
         bytes: its size.
         gzip_bytes: its size after gzip, which is where zeroed weights show.
         int8_tensors, float_tensors: number of tensors of each kind in it, without the model's input and output.
-        float_layers: layers that `allow_float` left in float32 in an 8-bit file.
+        float_layers: layers, or operations, that `allow_float` left in float32 in an 8-bit file.
         agreement: share of the rows of `check` for which Keras and LiteRT choose the same class; `None` without.
     """
 
@@ -81,8 +81,8 @@ def export(model, path, int8=False, check=None, representative=None, allow_float
     examples = _representative(model, int8, representative)
 
     content = _convert(model, int8, examples)
-    int8_tensors, float_tensors = _tensors(content)
-    left = _layers_of(model, float_tensors) if int8 else ()
+    found = litert.contents(content)
+    left = _layers_left(model, found) if int8 else ()
     if left and not allow_float:
         accepted = f"made of layers with an 8-bit form, or `allow_float=True`; left in float32: {', '.join(left)}"
         raise invalid("export", "model", model, accepted)
@@ -90,7 +90,9 @@ def export(model, path, int8=False, check=None, representative=None, allow_float
     with replacing(path) as temporary:
         pathlib.Path(temporary).write_bytes(content)
     compressed = len(gzip.compress(content, mtime=0))
-    return Exported(str(path), len(content), compressed, len(int8_tensors), len(float_tensors), left, agreement)
+    return Exported(
+        str(path), len(content), compressed, len(found.int8_tensors), len(found.float_tensors), left, agreement
+    )
 
 
 def _check_model(model):
@@ -163,21 +165,13 @@ def _convert(model, int8, examples):
         return pathlib.Path(written).read_bytes()
 
 
-def _tensors(content):
-    """Names of the int8 and of the float32 tensors between the model's input and its output."""
-    model = litert.interpreter(content, delegates=False)
-    ends = {detail["index"] for detail in model.get_input_details() + model.get_output_details()}
-    inner = [detail for detail in model.get_tensor_details() if detail["index"] not in ends]
-    # Scratch tensors of the runtime have no name.
-    return [[d["name"] for d in inner if d["dtype"] == dtype and d["name"]] for dtype in (np.int8, np.float32)]
-
-
-def _layers_of(model, tensors):
-    """The model's layers that tensor names like `model_1/layer_1/op;model_1/other_1/op` speak of."""
+def _layers_left(model, found):
+    """The layers that the names of float32 tensors, `model_1/layer_1/op;model_1/other_1/op`, speak of."""
     known = {layer.name: type(layer).__name__ for layer in model.layers}
-    parts = [re.sub(r"_\d+$", "", part) for part in re.split("[/;]", ";".join(tensors))]
-    found = [f"`{name}` ({known[name]})" for name in dict.fromkeys(parts) if name in known]
-    return tuple(found or tensors)
+    parts = [re.sub(r"_\d+$", "", part) for part in re.split("[/;]", ";".join(found.float_tensors))]
+    layers = [f"`{name}` ({known[name]})" for name in dict.fromkeys(parts) if name in known]
+    # Next to the model's ends the converter names nothing after a layer.
+    return tuple(layers or [f"operation {kind}" for kind in found.float_operations])
 
 
 def _agreement(model, content, rows):

@@ -13,24 +13,56 @@ from keras_dlopt.arguments import check_number, invalid
 from keras_dlopt.extras import require
 
 
-def interpreter(file, delegates=True):
-    """An allocated LiteRT interpreter with one thread.
-
-    Args:
-        file: path of a `.tflite` file, or its bytes.
-        delegates: whether XNNPACK may take over operations, as it does by default. Without it every tensor of the file
-            is visible.
-    """
+def interpreter(file):
+    """An allocated LiteRT interpreter with one thread and XNNPACK, for the path of a `.tflite` file or its bytes."""
     runtime = require("ai_edge_litert.interpreter")
-    resolver = runtime.OpResolverType
+    source = {"model_content": file} if isinstance(file, bytes) else {"model_path": os.fspath(file)}
     with quiet():
-        made = runtime.Interpreter(
-            **({"model_content": file} if isinstance(file, bytes) else {"model_path": os.fspath(file)}),
-            num_threads=1,
-            experimental_op_resolver_type=resolver.AUTO if delegates else resolver.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
+        made = runtime.Interpreter(**source, num_threads=1)
         made.allocate_tensors()
     return made
+
+
+@dataclasses.dataclass(frozen=True)
+class Contents:
+    """What a LiteRT file holds.
+
+    Attributes:
+        int8_tensors, float_tensors: names of the tensors of each kind, without the model's input and output.
+        float_operations: kinds of the operations that compute in float32.
+        constants: the weights: constant arrays, except the whole numbers that say shapes and axes.
+    """
+
+    int8_tensors: list
+    float_tensors: list
+    float_operations: list
+    constants: list
+
+
+def contents(content):
+    """Reads the bytes of a `.tflite` file."""
+    schema = require("ai_edge_litert.schema_py_generated")
+    kinds = {code: kind for kind, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+    dtypes = {schema.TensorType.FLOAT32: "float32", schema.TensorType.INT8: "int8", schema.TensorType.INT32: "int32"}
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    found = Contents([], [], [], [])
+    for graph in model.subgraphs:
+        ends = {*graph.inputs, *graph.outputs}
+        for index, tensor in enumerate(graph.tensors):
+            dtype = dtypes.get(tensor.type)
+            if index not in ends and dtype in ("int8", "float32"):
+                names = found.int8_tensors if dtype == "int8" else found.float_tensors
+                names.append(tensor.name.decode())
+            data = model.buffers[tensor.buffer].data
+            scaled = tensor.quantization is not None and tensor.quantization.scale is not None
+            if data is not None and dtype and (scaled or dtype != "int32"):
+                found.constants.append(np.frombuffer(bytes(data), dtype))
+        for operator in graph.operators:
+            kind = kinds[model.operatorCodes[operator.opcodeIndex].builtinCode]
+            touched = {dtypes.get(graph.tensors[i].type) for i in [*operator.inputs, *operator.outputs] if i >= 0}
+            if "float32" in touched and kind not in ("QUANTIZE", "DEQUANTIZE"):
+                found.float_operations.append(kind)
+    return found
 
 
 @contextlib.contextmanager

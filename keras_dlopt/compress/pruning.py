@@ -205,6 +205,10 @@ class Masks(Observer):
         self.assign(self.updates, due)
         return masks
 
+    def updates_made(self):
+        """How many of the plan's updates are behind."""
+        return int(ops.convert_to_numpy(self.updates))
+
     def apply(self):
         """Zeroes the pruned weights between steps, after something else has written them."""
         for weight, mask in zip(self.weights, self.masks, strict=True):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_dlopt.arguments import invalid
-from keras_dlopt.extras import require
+from keras_dlopt.compress import litert
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ def report(model):
         raise invalid("report", "model", model, "a keras.Model or the path of a .keras or .tflite file")
     content = path.read_bytes()
     if path.suffix == ".tflite":
-        return _report(_constants(content), content)
+        return _report(litert.contents(content).constants, content)
     return _report(keras.saving.load_model(path, compile=False).get_weights(), content)
 
 
@@ -69,18 +69,3 @@ def _report(arrays, content):
     parameters = sum(array.size for array in arrays)
     nonzeros = sum(int(np.count_nonzero(array)) for array in arrays)
     return Report(parameters, nonzeros, len(content), len(gzip.compress(content, mtime=0)))
-
-
-def _constants(content):
-    """The weights in a LiteRT file: its constant tensors, except the whole numbers that say shapes and axes."""
-    schema = require("ai_edge_litert.schema_py_generated")
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    dtypes = {schema.TensorType.FLOAT32: "float32", schema.TensorType.INT8: "int8", schema.TensorType.INT32: "int32"}
-    arrays = []
-    for graph in model.subgraphs:
-        for tensor in graph.tensors:
-            data = model.buffers[tensor.buffer].data
-            scaled = tensor.quantization is not None and tensor.quantization.scale is not None
-            if data is not None and tensor.type in dtypes and (scaled or dtypes[tensor.type] != "int32"):
-                arrays.append(np.frombuffer(bytes(data), dtypes[tensor.type]))
-    return arrays
