@@ -116,6 +116,10 @@ class Optimizer(keras.optimizers.Optimizer):
         """The update rule; see the class."""
         raise NotImplementedError(f"{type(self).__name__} declares no `rule`.")
 
+    def initial(self, slot):
+        """The value that every element of a slot starts with."""
+        return 0.0
+
     def get_config(self):
         """The constructor's arguments; `from_config` gives the same optimizer without its state."""
         config = super().get_config()
@@ -146,7 +150,11 @@ class Optimizer(keras.optimizers.Optimizer):
         layout = None if bucket.flat else getattr(first, "_layout", None)
         for slot in self.slots:
             bucket.slots[slot] = self.add_variable(
-                bucket.slot_shape, dtype=bucket.dtype, layout=layout, name=f"{owner}_{slot}"
+                bucket.slot_shape,
+                initializer=keras.initializers.Constant(self.initial(slot)),
+                dtype=bucket.dtype,
+                layout=layout,
+                name=f"{owner}_{slot}",
             )
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None):

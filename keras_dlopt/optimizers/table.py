@@ -6,14 +6,20 @@ import keras
 
 from keras_dlopt.arguments import invalid
 from keras_dlopt.optimizers.adabelief import AdaBelief
+from keras_dlopt.optimizers.adadelta import Adadelta
+from keras_dlopt.optimizers.adagrad import Adagrad
 from keras_dlopt.optimizers.adam import Adam, AdamW
+from keras_dlopt.optimizers.adamax import Adamax
 from keras_dlopt.optimizers.adan import Adan
+from keras_dlopt.optimizers.ademamix import AdEMAMix
+from keras_dlopt.optimizers.adopt import ADOPT
 from keras_dlopt.optimizers.gradient_descent import GradientDescent
 from keras_dlopt.optimizers.lion import Lion
 from keras_dlopt.optimizers.optimizer import Optimizer
 from keras_dlopt.optimizers.radam import RAdam
 from keras_dlopt.optimizers.rmsprop import RMSprop
 from keras_dlopt.optimizers.sgd import SGD
+from keras_dlopt.optimizers.yogi import Yogi
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +48,16 @@ _ROWS = (
     Row(RMSprop, "drop-in", "Hinton 2012", 4, "keras.optimizers.RMSprop"),
     Row(Adam, "drop-in", "arXiv 1412.6980", 8, "keras.optimizers.Adam"),
     Row(AdamW, "drop-in", "arXiv 1711.05101", 8, "keras.optimizers.AdamW"),
+    Row(Adamax, "drop-in", "arXiv 1412.6980", 8, "keras.optimizers.Adamax"),
+    Row(Adagrad, "drop-in", "Duchi et al. 2011", 4, "keras.optimizers.Adagrad"),
+    Row(Adadelta, "drop-in", "arXiv 1212.5701", 8, "keras.optimizers.Adadelta"),
     Row(Lion, "drop-in", "arXiv 2302.06675", 4, "keras.optimizers.Lion"),
     Row(AdaBelief, "first order", "arXiv 2010.07468", 8, "optax.adabelief"),
     Row(Adan, "first order", "arXiv 2208.06677", 16, "pytorch_optimizer.Adan"),
     Row(RAdam, "first order", "arXiv 1908.03265", 8, "torch.optim.RAdam"),
+    Row(Yogi, "first order", "NeurIPS 2018", 8, "optax.yogi"),
+    Row(ADOPT, "first order", "arXiv 2411.02853", 8, "optax.contrib.adopt"),
+    Row(AdEMAMix, "first order", "arXiv 2409.03137", 12, "optax.contrib.ademamix"),
 )
 
 TABLE = {row.name: row for row in _ROWS}
@@ -60,7 +72,7 @@ def names(family=None):
     Example:
 
     >>> names("drop-in")
-    ['SGD', 'RMSprop', 'Adam', 'AdamW', 'Lion']
+    ['SGD', 'RMSprop', 'Adam', 'AdamW', 'Adamax', 'Adagrad', 'Adadelta', 'Lion']
     """
     families = {row.family for row in _ROWS}
     if family is not None and family not in families:

@@ -63,16 +63,24 @@ def from_torch(module, name, **extra):
     return trajectory
 
 
-def from_optax(direction):
-    """An optax direction (a `scale_by_...`) with decoupled decay and the learning rate after it, run in float64."""
+OPTAX_NAMES = {"beta_1": "b1", "beta_2": "b2", "beta_3": "b3", "epsilon": "eps"}
 
-    def trajectory(rate, beta_1=0.9, beta_2=0.999, epsilon=1e-16, weight_decay=0.0):
+
+def from_optax(direction, **extra):
+    """An optax direction (a `scale_by_...`) with decoupled decay and the learning rate after it, run in float64.
+
+    It gets the case's arguments under optax's names, then `extra`; the rest keeps optax's defaults, which are ours.
+    """
+
+    def trajectory(rate, weight_decay=0.0, **kwargs):
         import jax
         import optax
+        import optax.contrib
 
+        make = getattr(optax, direction, None) or getattr(optax.contrib, direction)
         with jax.enable_x64(True):
             chain = optax.chain(
-                getattr(optax, direction)(b1=beta_1, b2=beta_2, eps=epsilon, eps_root=epsilon),
+                make(**{OPTAX_NAMES.get(name, name): value for name, value in kwargs.items()}, **extra),
                 optax.add_decayed_weights(weight_decay),
                 optax.scale_by_learning_rate(decaying if rate == "decaying" else rate),
             )
@@ -118,10 +126,16 @@ CASES = [
     Case("Adam", from_keras("Adam")),
     Case("Adam", from_keras("Adam"), {"amsgrad": True, "beta_1": 0.8}, "amsgrad"),
     Case("AdamW", from_keras("AdamW")),
+    Case("Adamax", from_keras("Adamax")),
+    Case("Adagrad", from_keras("Adagrad")),
+    Case("Adadelta", from_keras("Adadelta"), {"epsilon": 1e-2}),
     Case("Lion", from_keras("Lion")),
     Case("AdaBelief", from_optax("scale_by_belief")),
     Case("Adan", from_torch("pytorch_optimizer", "Adan", foreach=False)),
     Case("RAdam", from_torch("torch.optim", "RAdam", decoupled_weight_decay=True)),
+    Case("Yogi", from_optax("scale_by_yogi", b2=0.999, eps=1e-3)),
+    Case("ADOPT", from_optax("scale_by_adopt")),
+    Case("AdEMAMix", from_optax("scale_by_ademamix", alpha=5.0), {"beta_3": 0.99}),
 ]
 
 SETTINGS = {"constant": (0.02, None), "decaying+decay": ("decaying", 0.1)}
