@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_dlopt import callbacks, schedules, step
 
-BACKEND = keras.backend.backend()
+JAX = keras.backend.backend() == "jax"
 BATCH, PER_EPOCH, EPOCHS = 4, 10, 3
 STEPS = PER_EPOCH * EPOCHS
 X = np.random.default_rng(0).normal(size=(BATCH * PER_EPOCH, 3)).astype("float32")
@@ -47,7 +47,7 @@ class Rates(keras.callbacks.Callback, step.Observer):
         return ops.convert_to_numpy(self.rates)[: int(ops.convert_to_numpy(self.used))]
 
 
-def make_model(rate=BASE, jit=False, per_execution=1, scaled=False, **optimizer):
+def make_model(rate=BASE, jit=JAX, per_execution=1, scaled=False, **optimizer):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     inner = keras.optimizers.SGD(rate, **optimizer)
     inner = keras.optimizers.LossScaleOptimizer(inner, initial_scale=8.0) if scaled else inner
@@ -70,7 +70,7 @@ def rate_of(model):
 
 
 CASES = {
-    "plain": {},
+    "plain": {"jit": False},
     "jit": {"jit": True},
     "execution of 8": {"per_execution": 8},  # 8 and 2 of every epoch's 10 steps
     "jit, execution of 8": {"jit": True, "per_execution": 8},
