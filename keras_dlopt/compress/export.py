@@ -167,7 +167,7 @@ def _convert(model, int8, examples):
 
 def _layers_left(model, found):
     """The layers that the names of float32 tensors, `model_1/layer_1/op;model_1/other_1/op`, speak of."""
-    known = {layer.name: type(layer).__name__ for layer in model.layers}
+    known = {layer.name: type(layer).__name__ for layer in model._flatten_layers(include_self=False)}
     parts = [re.sub(r"_\d+$", "", part) for part in re.split("[/;]", ";".join(found.float_tensors))]
     layers = [f"`{name}` ({known[name]})" for name in dict.fromkeys(parts) if name in known]
     # Next to the model's ends the converter names nothing after a layer.

@@ -82,20 +82,20 @@ def run(file, inputs):
     """What a LiteRT model answers, row by row.
 
     Args:
-        file: path of a `.tflite` file with one float32 input and one output for one row at a time, as `export` writes,
-            or its bytes.
+        file: path of a `.tflite` file with one input and one output, for one row at a time, as `export` writes; or its
+            bytes.
         inputs: array of shape `(rows, ...)`.
 
     Returns:
         Array of shape `(rows, ...)`.
     """
     model = interpreter(file)
-    source, target = model.get_input_details()[0]["index"], model.get_output_details()[0]["index"]
+    (source,), (target,) = model.get_input_details(), model.get_output_details()
     answers = []
-    for row in np.asarray(inputs, "float32"):
-        model.set_tensor(source, row[None])
+    for row in np.asarray(inputs, source["dtype"]):
+        model.set_tensor(source["index"], row[None])
         model.invoke()
-        answers.append(model.get_tensor(target)[0])
+        answers.append(model.get_tensor(target["index"])[0])
     return np.stack(answers)
 
 

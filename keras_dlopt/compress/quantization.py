@@ -134,7 +134,7 @@ def quantize_aware(model):
 
 def fake_quant_layers(model):
     """The layers of `model` that hold activation ranges; none means it is not quantization-aware."""
-    return [layer for layer in model.layers if isinstance(layer, FakeQuant)]
+    return [layer for layer in model._flatten_layers() if isinstance(layer, FakeQuant)]
 
 
 def _clone(layer, without_activation):
@@ -187,29 +187,38 @@ def _check_normalizations(model, graph, makers, readers):
         if type(node.operation) is layers.BatchNormalization:
             before = makers.get(id(node.input_tensors[0]))
             if before is None or type(before.operation) not in CONVOLUTIONS or not _computed_with_next(before, readers):
-                refused[node.operation.name] = "BatchNormalization not directly after a convolution without activation"
+                refused[node.operation.name] = (
+                    "BatchNormalization that does not follow a convolution without activation"
+                )
     _raise_refused(model, refused)
 
 
 def _raise_refused(model, refused):
     if refused:
-        listed = ", ".join(f"`{name}` ({reason})" for name, reason in refused.items())
+        names = {}
+        for name, reason in refused.items():
+            names.setdefault(reason, []).append(f"`{name}`")
+        listed = "; ".join(f"{reason}: {_shown(found)}" for reason, found in names.items())
         raise invalid(
             "quantize_aware", "model", model, f"made of layers with an 8-bit form, which these lack: {listed}"
         )
+
+
+def _shown(names):
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def _refusal(layer):
     """Why a layer cannot be quantized, or `None`."""
     kind = type(layer).__name__
     if not isinstance(layer, keras.Layer):
-        return f"operation {kind}: use a layer"
+        return f"operation {kind}, which is no layer"
     if isinstance(layer, keras.Model):
-        return f"{kind}: a model inside the model"
+        return f"{kind}, a model inside the model"
     if not any(type(layer) in known for known in (KERNEL_LAYERS, SAME_RANGE, NEW_RANGE)):
         return kind
     if layer.compute_dtype != "float32":
-        return f"{kind} that computes in {layer.compute_dtype}: train it in float32"
+        return f"{kind} that computes in {layer.compute_dtype}"
     if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
         return f"{kind} with a quantized or LoRA kernel"
     if getattr(layer, "data_format", "channels_last") == "channels_first":

@@ -92,6 +92,14 @@ def test_a_layer_without_an_integer_form_is_named_and_the_old_file_stays(tmp_pat
         compress.export(network(layers.Activation("elu")), path, int8=True, representative=ROWS)
 
 
+def test_tokens_stay_whole_numbers(tmp_path):
+    model = keras.Sequential([keras.Input((6,), dtype="int32"), layers.Embedding(9, 4), layers.Dense(3)])
+    tokens = np.random.default_rng(0).integers(9, size=(20, 6))
+    exported = compress.export(model, tmp_path / "m.tflite", check=tokens)
+    assert exported.agreement == 1.0
+    np.testing.assert_allclose(litert.run(exported.path, tokens), model.predict(tokens, verbose=0), atol=1e-6)
+
+
 def test_turns_of_one_file_with_itself(written):
     ratio = compress.latency_ratio(written.path, written.path, rounds=20)
     assert 0 < ratio.low <= ratio.median <= ratio.high
