@@ -83,7 +83,7 @@ def runs(draw):
 
 
 @given(runs(), st.floats(0, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_warmup_cosine_ends_joint_and_bounds(run, share):
     steps, warmup, peak = run
     schedule = schedules.WarmupCosine(peak, steps, warmup, floor=peak * share)
@@ -101,7 +101,7 @@ def test_warmup_cosine_ends_joint_and_bounds(run, share):
 
 
 @given(runs(), st.floats(1, 100), st.floats(1, 1e5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_one_cycle_ends_joint_and_bounds(run, div, final_div):
     steps, warmup, peak = run
     schedule = schedules.OneCycle(peak, steps, warmup, div, final_div)

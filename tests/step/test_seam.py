@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_dlopt import step
 
+# Uncompiled steps on JAX trace every conditional anew: one case is enough.
 TF = keras.backend.backend() == "tensorflow"
 BATCH, BATCHES, EPOCHS = 16, 10, 2
 RNG = np.random.default_rng(0)
@@ -77,7 +78,7 @@ class CustomStep(keras.Sequential):
         return {"loss": self._loss_tracker.stateless_result(metrics)}, (weights, others, slots, metrics)
 
 
-def make_model(kind=keras.Sequential, dtype="float32", jit=False, per_execution=1, scaled=False, **optimizer):
+def make_model(kind=keras.Sequential, dtype="float32", jit=not TF, per_execution=1, scaled=False, **optimizer):
     layers = [
         keras.Input((5,)),
         keras.layers.Dense(1, dtype=dtype),
@@ -115,11 +116,11 @@ def numpy_rows(every=1):
 
 
 CASES = {
-    "plain": {},
+    "plain": {"jit": False},
     "jit": {"jit": True},
     "execution of 8": {"per_execution": 8},
     "jit, execution of 8": {"jit": True, "per_execution": 8},
-    "custom step": {"kind": CustomStep},
+    "custom step": {"kind": CustomStep, "jit": False},
     "custom step, jit, execution of 8": {"kind": CustomStep, "jit": True, "per_execution": 8},
     "accumulation": {"gradient_accumulation_steps": 2},
     "accumulation, jit, execution of 8": {"gradient_accumulation_steps": 2, "jit": True, "per_execution": 8},
