@@ -1,8 +1,7 @@
 """One cycle over the run."""
 
-from keras_dlopt.callbacks.schedule import ScheduleCallback
-
 from keras_dlopt import schedules
+from keras_dlopt.callbacks.schedule import ScheduleCallback
 
 
 class OneCycle(ScheduleCallback, schedule=schedules.OneCycle):

@@ -1,5 +1,6 @@
 """Pruning during `fit`."""
 
+import functools
 import math
 import warnings
 import weakref
@@ -87,19 +88,19 @@ class Prune(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if self._end_run is not None:
             self._end_run()
-        weights = prunable_weights(self.model, self._skip)
-        if self._keeping and sparsity_of(weights) == 0:
-            raise invalid("Prune.keep", "model", self.model, "a model with zeros in the weights that can be pruned")
-        self._masks = Masks(weights, None if self._keeping else self._plan())
+        # Not a method of this callback, which would keep it alive.
+        find = functools.partial(_weights, self.model, self._skip, self._keeping)
+        if self.model.built:
+            find()  # refuses what cannot be pruned before the first step
+        self._masks = Masks(find, None if self._keeping else self._plan())
         step.attach(self.model.optimizer, self._masks, self.model)
         # Keras does not tell callbacks of a run that breaks off: the next one, or letting the callback go, ends it.
         self._end_run = weakref.finalize(self, _detach, self._masks)
         self._end_run.atexit = False
 
     def on_epoch_begin(self, epoch, logs=None):
-        # A resumed run starts at a later epoch; a loss scale that found infinities has skipped steps.
-        if not self._keeping and self.params.get("steps"):
-            self._masks.step.assign(epoch * self.params["steps"])
+        if self.params.get("steps"):
+            self._masks.start_at(epoch * self.params["steps"])
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
@@ -126,6 +127,13 @@ class Prune(keras.callbacks.Callback):
             raise invalid("Prune", "begin", self._begin, f"before `end`, which is step {end} of this run's {run}")
         frequency = self._frequency or max(1, (end - begin) // 50)
         return cubic_plan(self._sparsity, begin, end, frequency)
+
+
+def _weights(model, skip, keeping):
+    weights = prunable_weights(model, skip)
+    if keeping and sparsity_of(weights) == 0:
+        raise invalid("Prune.keep", "model", model, "a model with zeros in the weights that can be pruned")
+    return weights
 
 
 def _detach(masks):

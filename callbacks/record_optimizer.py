@@ -8,10 +8,10 @@ import weakref
 import keras
 import numpy as np
 from keras import ops
-from keras_dlopt.callbacks.scalar_log import ScalarLog
 
 from keras_dlopt import step
 from keras_dlopt.arguments import check_number, invalid
+from keras_dlopt.callbacks.scalar_log import ScalarLog
 
 # The longest a recorded row waits in the ring, in seconds, before the host fetches it.
 _PATIENCE = 10.0

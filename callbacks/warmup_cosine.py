@@ -1,8 +1,7 @@
 """Linear warm-up and cosine decay over the run."""
 
-from keras_dlopt.callbacks.schedule import ScheduleCallback
-
 from keras_dlopt import schedules
+from keras_dlopt.callbacks.schedule import ScheduleCallback
 
 
 class WarmupCosine(ScheduleCallback, schedule=schedules.WarmupCosine):

@@ -22,9 +22,9 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "both_backends: runs on the TensorFlow and on the JAX backend")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def mirrored():
-    """MirroredStrategy over two logical CPU devices."""
+    """MirroredStrategy over two logical CPU devices; one a process, for every new one counts its collectives anew."""
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -161,16 +161,27 @@ class Masks(Observer):
     """Keeps pruned weights at zero: after every optimizer step, inside it, weights are multiplied by their masks.
 
     Args:
-        weights: the variables to prune.
+        find: a function without arguments that returns the variables to prune. It is called when the model has its
+            weights, which may be as late as in the first step.
         plan: when to choose the masks anew. `None` keeps the zeros that the weights have at the start, and only those.
     """
 
-    def __init__(self, weights, plan):
-        self.weights = weights
+    def __init__(self, find, plan):
+        self.find = find
         self.plan = plan
+        self.weights = None
+        self._start = 0
+
+    def start_at(self, step):
+        """Counts on from `step`: a resumed run starts at a later epoch, a loss scale may have skipped steps."""
+        self._start = step
+        if self.weights is not None:
+            self.step.assign(step)
 
     def build(self, optimizer, variables):
-        self.step = self.add_variable((), dtype="int32", name="pruning_step")
+        self.weights = self.find()
+        start = keras.initializers.Constant(self._start)
+        self.step = self.add_variable((), dtype="int32", initializer=start, name="pruning_step")
         self.updates = self.add_variable((), dtype="int32", name="pruning_updates")
         self.masks = [
             self.add_variable(weight.shape, weight.dtype, initializer=self._first_mask(weight), name="mask")

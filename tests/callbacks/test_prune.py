@@ -278,3 +278,12 @@ def test_data_of_unknown_length_is_refused():
     model = compiled(network())
     model.fit(rows(), callbacks=[callbacks.Prune(0.8, steps=1)], verbose=0)
     assert all(np.mean(weights == 0) == pytest.approx(0.8, abs=1e-3) for weights in model.get_weights())
+
+
+def test_a_model_that_gets_its_weights_in_the_first_step():
+    """No `keras.Input`: Keras builds the model while the step is traced."""
+    unbuilt = keras.Sequential([layers.Dense(50, use_bias=False), layers.Dense(4, use_bias=False)])
+    model = compiled(unbuilt)
+    fit(model, callbacks.Prune(0.8))
+    for weight in model.get_weights():
+        assert np.count_nonzero(weight) == round(weight.size * 0.2)

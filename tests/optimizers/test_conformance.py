@@ -5,11 +5,9 @@ import functools
 import numpy as np
 import pytest
 from references import CASES, SETTINGS
-from trajectories import EXECUTIONS, run
+from trajectories import RUNNERS, run_compiled, run_mirrored, variables
 
 from keras_dlopt import optimizers
-
-COMPILED = "function" if "function" in EXECUTIONS else "stateless"
 
 pytestmark = pytest.mark.both_backends
 
@@ -26,14 +24,26 @@ def difference(weights, expected):
     return max(np.abs(w - e).max() for w, e in zip(weights, expected, strict=True)) / largest
 
 
-@pytest.mark.parametrize("execution", EXECUTIONS)
-@pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
-def test_follows_its_reference(case, setting, execution, record_property):
-    weights = run(execution, lambda: case.make(*SETTINGS[setting]))
+def check(weights, case, setting, execution, record_property):
     off = difference(weights, reference(case.id, setting))
     record_property("conformance", f"{case.id:20} {setting:16} {execution:10} {off:.1e}")
     assert off <= 1e-5
+
+
+@pytest.mark.parametrize("execution", RUNNERS)
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
+def test_follows_its_reference(case, setting, execution, record_property):
+    weights = RUNNERS[execution](case.make(*SETTINGS[setting]))
+    check(weights, case, setting, execution, record_property)
+
+
+@pytest.mark.skipif("function" not in RUNNERS, reason="MirroredStrategy is TensorFlow's")
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
+def test_follows_its_reference_on_two_replicas(case, setting, mirrored, record_property):
+    weights = run_mirrored(lambda: case.make(*SETTINGS[setting]), mirrored)
+    check(weights, case, setting, "mirrored", record_property)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -41,12 +51,9 @@ def test_follows_its_reference(case, setting, execution, record_property):
 def test_large_variables_alone_follow_it_too(case, setting):
     """Without the flat buffer: each variable keeps its own slots."""
 
-    def make():
-        optimizer = case.make(*SETTINGS[setting])
-        optimizer.flat_below = 0
-        return optimizer
-
-    assert difference(run(COMPILED, make), reference(case.id, setting)) <= 1e-5
+    optimizer = case.make(*SETTINGS[setting])
+    optimizer.flat_below = 0
+    assert difference(run_compiled(optimizer), reference(case.id, setting)) <= 1e-5
 
 
 def test_every_optimizer_of_the_table_is_held_against_a_reference():
@@ -55,8 +62,6 @@ def test_every_optimizer_of_the_table_is_held_against_a_reference():
 
 @pytest.mark.parametrize("name", optimizers.names())
 def test_state_bytes_are_those_of_the_table(name):
-    from trajectories import variables
-
     optimizer, weights = optimizers.get(name), variables()
     before = len(optimizer.variables)
     optimizer.build(weights)

@@ -68,11 +68,10 @@ def run_jit(optimizer):
     return _run_tf_function(optimizer, jit_compile=True)
 
 
-def run_mirrored(make):
+def run_mirrored(make, strategy):
     """Two replicas, each with half of every gradient; `make` is called in the strategy's scope."""
     import tensorflow as tf
 
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
         weights = variables()
         optimizer = make()
@@ -111,15 +110,10 @@ def run_stateless(optimizer):
     return _values(values)
 
 
-def run(execution, make):
-    """The final weights of the optimizer `make()` under one of the executions of this backend."""
-    if execution == "mirrored":
-        return run_mirrored(make)
-    runners = {"eager": run_eager, "function": run_function, "jit": run_jit, "stateless": run_stateless}
-    return runners[execution](make())
-
-
-EXECUTIONS = {
-    "tensorflow": ["eager", "function", "jit", "mirrored"],
-    "jax": ["stateless"],
+RUNNERS = {
+    "tensorflow": {"eager": run_eager, "function": run_function, "jit": run_jit},
+    "jax": {"stateless": run_stateless},
 }[keras.backend.backend()]
+
+# What `model.fit` would do, without a strategy.
+run_compiled = RUNNERS["function" if "function" in RUNNERS else "stateless"]

@@ -1,0 +1,85 @@
+"""The package as a whole: what importing costs and brings, README and docstring examples, the installed files."""
+
+import doctest
+import importlib
+import pathlib
+import pkgutil
+import re
+import subprocess
+import sys
+
+import pytest
+
+import keras_dlopt
+
+ROOT = pathlib.Path(__file__).parent.parent
+HEAVY = ("tensorflow_model_optimization", "tf_keras", "jax", "tensorboard", "matplotlib", "sklearn", "ai_edge_litert")
+
+
+def modules():
+    found = [m.name for m in pkgutil.walk_packages(keras_dlopt.__path__, "keras_dlopt.")]
+    for folder, package in (("callbacks", "callbacks"), ("tpu_configs", "tpu_configs")):
+        found.append(f"keras_dlopt.{package}")
+        names = (m.name for m in pkgutil.iter_modules([str(ROOT / folder)]))
+        found += [f"keras_dlopt.{package}.{name}" for name in names]
+    return sorted(found)
+
+
+def run_python(code, **env):
+    import os
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_loads_nothing_heavy():
+    """Only what Keras itself brings, and no module of ours that needs more."""
+    code = "import sys, keras; before = set(sys.modules); import keras_dlopt; print(*(set(sys.modules) - before))"
+    brought = set(run_python(code).split())
+    assert {name for name in brought if not name.startswith("keras_dlopt")} <= set(sys.stdlib_module_names)
+    assert not {name.split(".")[0] for name in brought} & set(HEAVY)
+
+
+def test_importing_registers_the_optimizers_and_schedules():
+    code = """
+import keras, keras_dlopt
+for name in keras_dlopt.optimizers.names():
+    assert keras.saving.get_registered_object("keras_dlopt>" + name) is getattr(keras_dlopt.optimizers, name)
+assert keras.saving.get_registered_object("keras_dlopt>WarmupCosine") is keras_dlopt.schedules.WarmupCosine
+"""
+    run_python(code)
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples_in_docstrings(name):
+    result = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert result.failed == 0
+
+
+def test_every_public_optimizer_has_a_docstring_that_runs():
+    for name in keras_dlopt.optimizers.names():
+        doc = getattr(keras_dlopt.optimizers, name).__doc__
+        assert "$$" in doc and "Args:" in doc and "Memory:" in doc and ">>>" in doc, name
+
+
+def test_the_readme_example_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    kernels = [w for w in names["model"].get_weights() if w.ndim > 1]
+    zeros = sum((kernel == 0).sum() for kernel in kernels) / sum(kernel.size for kernel in kernels)
+    assert abs(zeros - 0.8) < 1e-3
+    assert names["accuracy"] > 0.92
+
+
+def test_a_missing_package_is_one_line_with_the_command_that_brings_it():
+    from keras_dlopt import extras
+
+    with pytest.raises(
+        ImportError, match=r'`no_such_package`, which is not installed: pip install "keras-dlopt\[jax\]"'
+    ):
+        extras.require("no_such_package", "jax")
+    with pytest.raises(ImportError, match=r"pip install keras-dlopt$"):
+        extras.require("no_such_package.part")
