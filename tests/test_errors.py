@@ -93,6 +93,12 @@ def untrainable():
     return model
 
 
+def distill_on(labels):
+    distiller = compress.distill(net(), net())
+    distiller.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    distiller.fit(np.zeros((3, 4)), np.array(labels), verbose=0)
+
+
 # What only the run tells: its length, its model.
 REFUSED_BY_FIT = {
     "warm-up longer than the run": (
@@ -103,6 +109,7 @@ REFUSED_BY_FIT = {
     "nothing to prune": (lambda: fit(callbacks.Prune(0.5), model=untrainable()), r"Prune\(model=.*weights to prune"),
     "no pattern to skip": (lambda: fit(callbacks.Prune(0.5, skip=["head"])), r"Prune\(skip=.*kernel.*'head'"),
     "keeping zeros of a dense model": (lambda: fit(callbacks.Prune.keep()), r"Prune.keep\(model=.*zeros"),
+    "labels outside the classes": (lambda: distill_on([0, 3, -1]), r"fit\(y=.*labels from 0 to 2.*\[-1, 3\]"),
 }
 
 

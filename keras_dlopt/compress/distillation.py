@@ -1,6 +1,7 @@
 """Knowledge distillation: a small model learns from the labels and from what a trained, larger one answers."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_dlopt.arguments import check_number, invalid
@@ -109,6 +110,16 @@ class Distiller(keras.Model):
         if getattr(named, "from_logits", None) is False or getattr(named, "__name__", None) in CROSS_ENTROPIES:
             raise invalid("compile", "loss", loss, "a loss that reads logits: construct it with from_logits=True")
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        """Keras's `fit`; whole-number labels in an array must be classes of the student, or it does not begin."""
+        labels = np.asarray(y) if y is not None and hasattr(y, "__array__") else np.empty(0)
+        classes = self.student.output_shape[-1] if graphs.functional(self.student) else np.inf
+        if np.issubdtype(labels.dtype, np.integer) and labels.size:
+            outside = labels[(labels < 0) | (labels >= classes)]
+            if outside.size:
+                raise invalid("fit", "y", np.unique(outside)[:5].tolist(), f"labels from 0 to {classes - 1}")
+        return super().fit(x, y, *args, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if not training or self.alpha == 0:
