@@ -1,15 +1,14 @@
 """Pruning during `fit`."""
 
 import functools
-import math
 import warnings
 import weakref
 
 import keras
-import numpy as np
 
 from keras_dlopt import step
-from keras_dlopt.arguments import check_number, invalid
+from keras_dlopt.arguments import check_length, check_number, in_steps, invalid
+from keras_dlopt.callbacks.run_length import run_length
 from keras_dlopt.compress.pruning import Masks, cubic_plan, prunable_weights, schedule_plan, sparsity_of
 
 
@@ -32,7 +31,7 @@ class Prune(keras.callbacks.Callback):
         sparsity: share of zeros to reach, in [0, 1); or a schedule of tfmot's kind (`PolynomialDecay`,
             `ConstantSparsity`: a callable that maps a step, element by element, to `(whether to prune, sparsity)`),
             which then says when, in steps of this run, and leaves `begin`, `end` and `frequency` unused.
-        begin: when to start: a number of steps, or a share of the run in [0, 1). Defaults to 0.
+        begin: when to start: a number of steps, or a share of the run in (0, 1). Defaults to 0.
         end: when `sparsity` is reached: a number of steps, or a share of the run in (0, 1). Defaults to 0.5; the other
             half heals.
         frequency: number of steps between two choices of masks. Defaults to a fiftieth of the way from begin to end.
@@ -63,8 +62,8 @@ class Prune(keras.callbacks.Callback):
         self._schedule = sparsity if callable(sparsity) else None
         if self._schedule is None:
             check_number("Prune", "sparsity", sparsity, low=0, high=1, ends="[)")
-        self._begin = _moment("begin", begin)
-        self._end = _moment("end", end)
+        self._begin = check_length("Prune", "begin", begin, least=0)
+        self._end = check_length("Prune", "end", end)
         if frequency is not None:
             check_number("Prune", "frequency", frequency, low=1, integer=True)
         if steps is not None:
@@ -114,12 +113,10 @@ class Prune(keras.callbacks.Callback):
         self._end_run()
 
     def _plan(self):
-        if not self._steps and not self.params.get("steps"):
-            raise invalid("Prune", "steps", None, "given, because the length of this run is not known before its end")
-        run = self._steps or self.params["steps"] * self.params["epochs"]
+        run = run_length(self, self._steps)
         if self._schedule is not None:
             return schedule_plan(self._schedule, run)
-        begin, end = (_in_steps(moment, run) for moment in (self._begin, self._end))
+        begin, end = (in_steps(length, run) for length in (self._begin, self._end))
         end = max(end, 1)
         if end > run:
             raise invalid("Prune", "end", self._end, f"within the run, which has {run} steps")
@@ -139,13 +136,3 @@ def _weights(model, skip, keeping):
 def _detach(masks):
     if masks.optimizer is not None:
         step.detach(masks.optimizer, masks)
-
-
-def _moment(name, value):
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
-        return check_number("Prune", name, value, low=0, integer=True)
-    return check_number("Prune", name, value, low=0, high=1, ends="[)")
-
-
-def _in_steps(moment, run):
-    return math.floor(moment * run + 0.5) if 0 < moment < 1 else int(moment)

@@ -10,6 +10,7 @@ import keras
 
 from keras_dlopt import step
 from keras_dlopt.arguments import invalid
+from keras_dlopt.callbacks.run_length import run_length
 
 # Optimizer -> what ends the schedule on it, to end one whose run broke off before the next begins.
 _following = weakref.WeakKeyDictionary()
@@ -61,7 +62,7 @@ class ScheduleCallback(keras.callbacks.Callback):
         if not isinstance(rate, keras.Variable):
             accepted = "a number: this callback is the schedule"
             raise invalid(type(optimizer).__name__, "learning_rate", optimizer._learning_rate, accepted)
-        self._observer = _Follow(self.schedule(steps=self._run_steps(), **self.arguments), rate)
+        self._observer = _Follow(self.schedule(steps=run_length(self, self.steps), **self.arguments), rate)
         step.attach(optimizer, self._observer, self.model)
         before = float(keras.ops.convert_to_numpy(rate))
         self._end = _following[optimizer] = weakref.finalize(self, _put_back, self._observer, rate, before)
@@ -90,15 +91,6 @@ class ScheduleCallback(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._end()
-
-    def _run_steps(self):
-        if self.steps is not None:
-            return self.steps
-        per_epoch, epochs = (self.params or {}).get("steps"), (self.params or {}).get("epochs")
-        if not per_epoch or not epochs:
-            accepted = "given, because the length of this run is not known before its end"
-            raise invalid(type(self).__name__, "steps", None, accepted)
-        return per_epoch * epochs
 
 
 class _Follow(step.Observer):

@@ -58,3 +58,24 @@ def check_choice(where, name, value, choices):
     if value not in choices:
         raise invalid(where, name, value, "one of " + ", ".join(repr(c) for c in choices))
     return value
+
+
+def check_length(where, name, value, least=1):
+    """Returns `value` if it is a part of a run: a share in (0, 1), or a whole number of steps >= `least`.
+
+    Example:
+
+    >>> check_length("Prune", "end", 0.5), check_length("Prune", "end", 500)
+    (0.5, 500)
+    """
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        if 0 < value < 1:
+            return float(value)
+        if isinstance(value, numbers.Integral) and value >= least:
+            return int(value)
+    raise invalid(where, name, value, f"a share of the run in (0, 1), or a whole number of steps >= {least}")
+
+
+def in_steps(length, run):
+    """What `check_length` accepted, in steps of a run of `run` steps: a share is rounded to the nearest step."""
+    return math.floor(length * run + 0.5) if 0 < length < 1 else length

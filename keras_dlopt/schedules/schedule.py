@@ -1,15 +1,13 @@
-"""How a schedule is declared, and the one place that turns "5 % of the run" into steps."""
+"""How a schedule is declared."""
 
 import dataclasses
-import math
-import numbers
 import typing
 from typing import Annotated
 
 import keras
 from keras import ops
 
-from keras_dlopt.arguments import check_number, invalid
+from keras_dlopt.arguments import check_length, check_number, in_steps, invalid
 
 
 def _rate(where, name, value):
@@ -28,20 +26,11 @@ def _steps(where, name, value):
     return int(check_number(where, name, value, 1, integer=True))
 
 
-def _length(where, name, value):
-    if not isinstance(value, bool):
-        if isinstance(value, numbers.Integral) and value >= 1:
-            return int(value)
-        if isinstance(value, numbers.Real) and 0 < value < 1:
-            return float(value)
-    raise invalid(where, name, value, "a share of the run in (0, 1), or a whole number of steps >= 1")
-
-
 Rate = Annotated[float, _rate]  # a learning rate, > 0
 Floor = Annotated[float, _floor]  # a learning rate, >= 0
 Factor = Annotated[float, _factor]  # by how much a rate is divided, >= 1
 Steps = Annotated[int, _steps]  # the length of the run
-Length = Annotated[float | int, _length]  # a part of it: a share, or a number of steps
+Length = Annotated[float | int, check_length]  # a part of it: a share, or a number of steps
 
 
 @typing.dataclass_transform(frozen_default=True)
@@ -80,7 +69,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             object.__setattr__(self, name, check(where, name, getattr(self, name)))
         for name, check in checks.items():
             value = getattr(self, name)
-            if check is _length and 1 <= value >= self.steps:
+            if check is check_length and 1 <= value >= self.steps:
                 raise invalid(where, name, value, f"less than the {self.steps} steps of the run")
 
     def check_below(self, name, limit):
@@ -94,13 +83,8 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         raise NotImplementedError(f"{type(self).__name__} declares no `rate`.")
 
     def in_steps(self, length):
-        """A length in steps: a whole number as it is, a share as that share of `steps`, rounded.
-
-        A share is at least one step, and leaves one, where the run has room for it.
-        """
-        if length >= 1:
-            return length
-        return min(max(math.floor(length * self.steps + 0.5), 1), self.steps - 1)
+        """A length in steps; a share is at least one step, and leaves one, where the run has room for it."""
+        return min(max(in_steps(length, self.steps), 1), self.steps - 1)
 
     def __call__(self, step):
         return self.rate(ops.cast(step, "float32"))
