@@ -34,6 +34,19 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (`{self.prog} --help` lists the arguments)\n")
 
 
+def make_parser():
+    """The parser of the whole command line."""
+    parser = _Parser("keras-dlopt", description="The optimisation suite for Keras 3.")
+    parser.add_argument(
+        "--version", action="version", version=f"keras-dlopt {importlib.metadata.version('keras-dlopt')}"
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+    for name, (configure, help) in COMMANDS.items():
+        sub = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+        sub.set_defaults(run=configure(sub), prog=sub.prog)
+    return parser
+
+
 def main(argv=None):
     """Runs `keras-dlopt`.
 
@@ -43,14 +56,7 @@ def main(argv=None):
     Returns:
         The exit code: 0, 2 for arguments that cannot be used, 130 after Ctrl-C.
     """
-    parser = _Parser("keras-dlopt", description="The optimisation suite for Keras 3.")
-    parser.add_argument(
-        "--version", action="version", version=f"keras-dlopt {importlib.metadata.version('keras-dlopt')}"
-    )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
-    for name, (configure, help) in COMMANDS.items():
-        sub = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
-        sub.set_defaults(run=configure(sub), prog=sub.prog)
+    parser = make_parser()
     arguments = parser.parse_args(argv)
     if "run" not in arguments:
         parser.print_help()
@@ -129,3 +135,7 @@ def _import_keras_quietly():
         os.close(saved)
     if keras.backend.backend() != "tensorflow":
         raise Refused(f"needs Keras on TensorFlow, not on {keras.backend.backend()}: set KERAS_BACKEND=tensorflow")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

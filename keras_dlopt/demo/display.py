@@ -46,13 +46,15 @@ class Display:
 
     def trial(self, rung, rate, accuracy):
         """A trial of the search for learning rates."""
-        self.say(f"{rung.number:>2} {rung.title:<28} learning rate {rate:<8g} validation accuracy {accuracy:.2%}")
+        self.say(
+            f"{rung.number:>2} {rung.title:<28} learning rate {rate:<8g} validation accuracy {100 * accuracy:.2f} %"
+        )
 
     def begin(self, rung, seed):
         self.bar.update(self.all, description=f"{rung.number:>2} {rung.title}, seed {seed}", metrics="")
 
     def epoch(self, epoch, metrics):
-        shown = f"epoch {epoch + 1}/{self.epochs}, validation accuracy {metrics['val_accuracy']:.1%}"
+        shown = f"epoch {epoch + 1}/{self.epochs}, validation accuracy {100 * metrics['val_accuracy']:.1f} %"
         self.bar.update(self.all, advance=1, metrics=shown)
 
     def finished(self, rung):
@@ -90,7 +92,7 @@ def table(report):
 
 def headings(report):
     """The table's headings, here and on the page."""
-    target = f"{report['task']['target']:.0%}"
+    target = f"{100 * report['task']['target']:g} %"
     return [
         "rung", "test\naccuracy", "loss", "epochs", f"epochs\nto {target}", f"seconds\nto {target}", "parameters",
         "non-zeros", "bytes", "gzip\nbytes", "LiteRT\nms", "speed vs\nfloat32",

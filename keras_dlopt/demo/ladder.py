@@ -145,7 +145,7 @@ RUNGS = (
     ),
     Rung(
         9,
-        f"+ pruned to {SPARSITY:.0%}",
+        f"+ pruned to {100 * SPARSITY:g} %",
         "The student trains on while the smallest weights of each kernel are set to zero.",
         start=continued,
         prune=lambda: callbacks.Prune(SPARSITY),

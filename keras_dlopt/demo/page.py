@@ -15,7 +15,7 @@ STYLE = """
   --rung1: #737981; --rung2: #9ba2ac; --rung3: #cfd4da; --rung4: #e5ae4b; --rung5: #f08a4b; --rung6: #5aa9ec;
   --rung7: #3cc4b6; --rung8: #a98bea; --rung9: #e274c2; --rung10: #f36a7b; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 72rem; padding: 2.5rem 1.5rem 4rem; background: var(--paper); color: var(--ink);
+body { margin: 0 auto; max-width: 80rem; padding: 2.5rem 1.5rem 4rem; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1 { font-size: 1.75rem; line-height: 1.25; margin: 0 0 .5rem; }
 h2 { font-size: 1.15rem; margin: 2.75rem 0 .75rem; }
@@ -28,8 +28,8 @@ ul.findings li { padding: .55rem 0 .55rem 1rem; border-left: 3px solid var(--acc
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; width: 100%; }
 th { text-align: right; font-weight: 600; color: var(--faint); vertical-align: bottom; line-height: 1.25; }
-th, td { padding: .4rem .6rem; border-bottom: 1px solid var(--grid); white-space: nowrap; text-align: right; }
-th { white-space: pre-line; }
+th, td { padding: .4rem .5rem; border-bottom: 1px solid var(--grid); white-space: nowrap; text-align: right; }
+th { white-space: pre; }
 td.title, th.title { text-align: left; }
 td .key { display: inline-block; width: .7rem; height: .7rem; border-radius: 50%; margin-right: .5rem; }
 td.reason { text-align: left; white-space: normal; color: var(--faint); }
@@ -78,8 +78,8 @@ def page(report):
         f"<dt>rows</dt><dd>{rows['train']:,} to train, {rows['validation']:,} to validate, {rows['test']:,} to test. "
         "The test rows are read once, after training.</dd>"
         "<dt>accuracy, loss</dt><dd>of the Keras model on the test rows</dd>"
-        f"<dt>to {task['target']:.0%}</dt><dd>first epoch whose validation accuracy is at least the target; seconds "
-        "from the start of <code>fit</code> to its end, graph building included</dd>"
+        f"<dt>to {100 * task['target']:g} %</dt><dd>first epoch whose validation accuracy is at least the target; "
+        "seconds from the start of <code>fit</code> to its end, graph building included</dd>"
         "<dt>parameters ... LiteRT ms</dt><dd>of the exported LiteRT file; one row a call, one thread</dd>"
         "<dt>speed vs float32</dt><dd>against the same network exported in float32, the two timed in turns</dd>"
         f"<dt>machine</dt><dd>{e(machine['processor'])}, {_count(machine['cores'], 'core')}, "

@@ -1,11 +1,16 @@
 """The demo from beginning to end: every rung with every seed, and a report after each rung."""
 
 import dataclasses
+import os
+import pathlib
 import shlex
+import shutil
+import sys
 import time
 
 import keras
 
+from keras_dlopt import callbacks
 from keras_dlopt.demo import rates, report, tasks
 from keras_dlopt.demo.display import Display
 from keras_dlopt.demo.ladder import NotPossible, choose
@@ -80,7 +85,7 @@ def _climb(task, rungs, seeds, epochs, out, growing, display, learning_rates, so
                     learning_rate=entry["learning_rate"],
                     before=models[seed],
                     watch=display.epoch,
-                    callbacks=_logs(out / "logs" / name),
+                    callbacks=_logs(rung, out / "logs" / name),
                 )
                 models[seed][rung.number], found = _climb_once(job, out, name, files[seed])
                 growing.add(entry, found)
@@ -107,8 +112,11 @@ def _climb_once(job, out, name, files):
     }
 
 
-def _logs(folder):
-    return (keras.callbacks.TensorBoard(str(folder), write_graph=False),)
+def _logs(rung, folder):
+    return (
+        keras.callbacks.TensorBoard(str(folder), write_graph=False),
+        callbacks.RecordOptimizer(folder, every=1 if rung.full_batch else 8),
+    )
 
 
 def _conclude(content, out, display):
@@ -130,8 +138,19 @@ def next_commands(task, out):
     """Three commands that lead on from here."""
     other = "digits" if task == "text" else "text"
     option = "--data" if task in tasks.DOWNLOADS else "--task"
-    return (
-        f"tensorboard --logdir {shlex.quote(str(out / 'logs'))}",
-        f"keras-dlopt demo {option} {task} --rungs 5,6 --seeds 3 --out {shlex.quote(f'{out}-seeds')}",
-        f"keras-dlopt demo --task {other} --out {shlex.quote(f'{out}-{other}')}",
+    demo = [_program("keras-dlopt"), "demo"]
+    commands = (
+        [_program("tensorboard"), "--logdir", f"{out / 'logs'}"],
+        [*demo, option, task, "--rungs", "5,6", "--seeds", "3", "--out", f"{out}-seeds"],
+        [*demo, "--task", other, "--out", f"{out}-{other}"],
     )
+    return [shlex.join(command) for command in commands]
+
+
+def _program(name):
+    """How to call an installed program from here: by its name if the shell finds it, else by its path."""
+    path = pathlib.Path(sys.executable).parent / name
+    found = shutil.which(name)
+    if found and os.path.samefile(found, path):
+        return name
+    return str(path.relative_to(pathlib.Path.cwd()) if path.is_relative_to(pathlib.Path.cwd()) else path)

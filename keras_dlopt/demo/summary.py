@@ -55,7 +55,7 @@ def findings(rungs):
         8,
         9,
         lambda p, a, b: (
-            f"Pruned, {1 - mean(b, 'nonzeros') / mean(b, 'parameters'):.0%} of all weights are zero: {p}; "
+            f"Pruned, {100 - 100 * mean(b, 'nonzeros') / mean(b, 'parameters'):.0f} % of all weights are zero: {p}; "
             f"gzip makes the file {mean(a, 'gzip_bytes') / mean(b, 'gzip_bytes'):.1f} times smaller than the "
             "student's, but zeros alone make it no faster."
         ),
@@ -65,7 +65,7 @@ def findings(rungs):
         10,
         lambda p, a, b: (
             f"In 8-bit integers: {p}; {mean(b, 'faster_than_float32'):.1f} times faster than the same "
-            f"network in float32; Keras and LiteRT agree on {mean(b, 'agreement'):.2%} of the answers."
+            f"network in float32; Keras and LiteRT agree on {100 * mean(b, 'agreement'):.2f} % of the answers."
         ),
     )
     if 10 in done:
