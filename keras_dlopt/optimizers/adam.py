@@ -52,7 +52,7 @@ class Adam(Optimizer):
         if self.amsgrad:
             v = new["v_max"] = ops.maximum(s.v_max, v)
         scale = ops.sqrt(bias_correction(self.beta_2, t)) / bias_correction(self.beta_1, t)
-        return new["m"] * scale / (ops.sqrt(v) + self.epsilon), new
+        return (new["m"] / (ops.sqrt(v) + self.epsilon), scale), new
 
 
 class AdamW(Adam):

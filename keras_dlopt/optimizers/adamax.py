@@ -44,4 +44,4 @@ class Adamax(Optimizer):
     def rule(self, g, w, s, t):
         m = mix(s.m, g, self.beta_1)
         u = ops.maximum(self.beta_2 * s.u, ops.abs(g))
-        return m / (bias_correction(self.beta_1, t) * (u + self.epsilon)), {"m": m, "u": u}
+        return (m / (u + self.epsilon), 1 / bias_correction(self.beta_1, t)), {"m": m, "u": u}
