@@ -1,4 +1,4 @@
-"""What each optimizer is held against: Keras's own where Keras has it, else torch, optax or the authors' rule."""
+"""What each optimizer is held against: Keras's own where Keras has it, else torch, optax or pytorch-optimizer."""
 
 import dataclasses
 from collections.abc import Callable
