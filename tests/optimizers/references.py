@@ -116,26 +116,4 @@ class Case:
         return self.reference(rate, **self.arguments, **decay)
 
 
-CASES = [
-    Case("GradientDescent", from_keras("SGD")),
-    Case("SGD", from_keras("SGD")),
-    Case("SGD", from_keras("SGD"), {"momentum": 0.9}, "momentum"),
-    Case("SGD", from_keras("SGD"), {"momentum": 0.9, "nesterov": True}, "nesterov"),
-    Case("RMSprop", from_keras("RMSprop")),
-    Case("RMSprop", from_keras("RMSprop"), {"momentum": 0.9, "centered": True, "epsilon": 1e-3}, "centered"),
-    Case("Adam", from_keras("Adam")),
-    Case("Adam", from_keras("Adam"), {"amsgrad": True, "beta_1": 0.8}, "amsgrad"),
-    Case("AdamW", from_keras("AdamW")),
-    Case("Adamax", from_keras("Adamax")),
-    Case("Adagrad", from_keras("Adagrad")),
-    Case("Adadelta", from_keras("Adadelta"), {"epsilon": 1e-2}),
-    Case("Lion", from_keras("Lion")),
-    Case("AdaBelief", from_optax("scale_by_belief")),
-    Case("Adan", from_torch("pytorch_optimizer", "Adan", foreach=False)),
-    Case("RAdam", from_torch("torch.optim", "RAdam", decoupled_weight_decay=True)),
-    Case("Yogi", from_optax("scale_by_yogi", b2=0.999, eps=1e-3)),
-    Case("ADOPT", from_optax("scale_by_adopt")),
-    Case("AdEMAMix", from_optax("scale_by_ademamix", alpha=5.0), {"beta_3": 0.99}),
-]
-
 SETTINGS = {"constant": (0.02, None), "decaying+decay": ("decaying", 0.1)}

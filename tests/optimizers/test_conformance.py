@@ -4,7 +4,8 @@ import functools
 
 import numpy as np
 import pytest
-from references import CASES, SETTINGS
+from cases import CASES
+from references import SETTINGS
 from trajectories import RUNNERS, run_compiled, run_mirrored, variables
 
 from keras_dlopt import optimizers

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
+from cases import CASES
 from keras import layers, ops
-from references import CASES
 from trajectories import START, run_eager, variables
 
 from keras_dlopt import optimizers

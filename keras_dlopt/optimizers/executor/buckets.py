@@ -7,7 +7,7 @@ import math
 import keras
 from keras import ops
 
-from keras_dlopt.optimizers.groups import Group
+from keras_dlopt.optimizers.executor.groups import Group
 
 
 @dataclasses.dataclass(eq=False)

@@ -14,7 +14,7 @@ from typing import Annotated
 import keras
 
 from keras_dlopt.arguments import check_number, invalid
-from keras_dlopt.optimizers.groups import parse_groups
+from keras_dlopt.optimizers.executor.groups import parse_groups
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from keras import ops
 
-from keras_dlopt.optimizers.hyperparameters import LearningRate, UnitInterval
-from keras_dlopt.optimizers.moments import mix
-from keras_dlopt.optimizers.optimizer import Optimizer
+from keras_dlopt.optimizers.executor.hyperparameters import LearningRate, UnitInterval
+from keras_dlopt.optimizers.executor.moments import mix
+from keras_dlopt.optimizers.executor.optimizer import Optimizer
 
 
 class Lion(Optimizer):

@@ -2,9 +2,9 @@
 
 from keras import ops
 
-from keras_dlopt.optimizers.hyperparameters import LearningRate, Positive, UnitInterval
-from keras_dlopt.optimizers.moments import bias_correction, mix
-from keras_dlopt.optimizers.optimizer import Optimizer
+from keras_dlopt.optimizers.executor.hyperparameters import LearningRate, Positive, UnitInterval
+from keras_dlopt.optimizers.executor.moments import bias_correction, mix
+from keras_dlopt.optimizers.executor.optimizer import Optimizer
 
 
 class Adamax(Optimizer):

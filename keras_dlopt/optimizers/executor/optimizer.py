@@ -6,10 +6,10 @@ import typing
 import keras
 from keras import ops
 
-from keras_dlopt.optimizers import hyperparameters
-from keras_dlopt.optimizers.buckets import make_buckets
-from keras_dlopt.optimizers.groups import assign_groups, group_config
-from keras_dlopt.optimizers.hyperparameters import (
+from keras_dlopt.optimizers.executor import hyperparameters
+from keras_dlopt.optimizers.executor.buckets import make_buckets
+from keras_dlopt.optimizers.executor.groups import assign_groups, group_config
+from keras_dlopt.optimizers.executor.hyperparameters import (
     Count,
     Groups,
     Name,

@@ -1,7 +1,7 @@
 """Gradient descent."""
 
-from keras_dlopt.optimizers.hyperparameters import LearningRate
-from keras_dlopt.optimizers.optimizer import Optimizer
+from keras_dlopt.optimizers.executor.hyperparameters import LearningRate
+from keras_dlopt.optimizers.executor.optimizer import Optimizer
 
 
 class GradientDescent(Optimizer):

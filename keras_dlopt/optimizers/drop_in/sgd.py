@@ -2,8 +2,8 @@
 
 from keras import ops
 
-from keras_dlopt.optimizers.hyperparameters import LearningRate, Share, Switch
-from keras_dlopt.optimizers.optimizer import Optimizer
+from keras_dlopt.optimizers.executor.hyperparameters import LearningRate, Share, Switch
+from keras_dlopt.optimizers.executor.optimizer import Optimizer
 
 
 class SGD(Optimizer):

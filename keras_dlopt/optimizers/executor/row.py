@@ -1,0 +1,25 @@
+"""A row of the table of all optimizers."""
+
+import dataclasses
+
+from keras_dlopt.optimizers.executor.optimizer import Optimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One optimizer: its class, where it comes from, its state in bytes a parameter, and what it is tested against."""
+
+    optimizer: type[Optimizer]
+    family: str
+    paper: str
+    state_bytes: float
+    tested_against: str
+
+    @property
+    def name(self):
+        return self.optimizer.__name__
+
+    @property
+    def learning_rate(self):
+        """The default learning rate."""
+        return self.optimizer.__signature__.parameters["learning_rate"].default

@@ -1,0 +1,19 @@
+"""All cases of the conformance table."""
+
+import cases_curvature
+import cases_drop_in
+import cases_first_order
+import cases_matrix
+import cases_memory
+import cases_rate_free
+import cases_schedule_free
+
+CASES = [
+    *cases_drop_in.CASES,
+    *cases_first_order.CASES,
+    *cases_memory.CASES,
+    *cases_matrix.CASES,
+    *cases_rate_free.CASES,
+    *cases_schedule_free.CASES,
+    *cases_curvature.CASES,
+]

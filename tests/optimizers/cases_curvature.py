@@ -1,0 +1,3 @@
+"""What `keras_dlopt.optimizers.curvature` is held against."""
+
+CASES = []

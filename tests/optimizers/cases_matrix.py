@@ -1,0 +1,3 @@
+"""What `keras_dlopt.optimizers.matrix` is held against."""
+
+CASES = []

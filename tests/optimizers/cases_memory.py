@@ -1,0 +1,3 @@
+"""What `keras_dlopt.optimizers.memory` is held against."""
+
+CASES = []

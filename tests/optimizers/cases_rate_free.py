@@ -1,0 +1,3 @@
+"""What `keras_dlopt.optimizers.rate_free` is held against."""
+
+CASES = []
