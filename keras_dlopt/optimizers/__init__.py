@@ -5,13 +5,17 @@ Each is a plain `keras.optimizers.Optimizer`: pass it to `model.compile`, or nam
 
 from keras_dlopt.optimizers.curvature import *  # noqa: F403
 from keras_dlopt.optimizers.drop_in import *  # noqa: F403
+from keras_dlopt.optimizers.executor import training_step as _training_step
 from keras_dlopt.optimizers.executor.optimizer import Optimizer
 from keras_dlopt.optimizers.first_order import *  # noqa: F403
 from keras_dlopt.optimizers.matrix import *  # noqa: F403
 from keras_dlopt.optimizers.memory import *  # noqa: F403
+from keras_dlopt.optimizers.minimize import minimize
 from keras_dlopt.optimizers.rate_free import *  # noqa: F403
 from keras_dlopt.optimizers.schedule_free import *  # noqa: F403
 from keras_dlopt.optimizers.table import TABLE, get, names
 from keras_dlopt.optimizers.wrappers import *  # noqa: F403
 
-__all__ = ["TABLE", "Optimizer", "get", "names", *TABLE]
+_training_step.install()
+
+__all__ = ["TABLE", "Optimizer", "get", "minimize", "names", *TABLE]
