@@ -1,6 +1,7 @@
 """The table of all optimizers: what lists, docs and tests are made from."""
 
 import keras
+from keras.src.optimizers import ALL_OBJECTS_DICT as KERAS_NAMES
 
 from keras_dlopt.arguments import invalid
 from keras_dlopt.optimizers import (
@@ -27,8 +28,20 @@ _ROWS = (
 
 TABLE = {row.name: row for row in _ROWS}
 
+
+def _make_known_to_keras(row):
+    """Lets saved models find the optimizer, and `keras.optimizers.get` by its bare name; Keras's names stay Keras's."""
+    keras.saving.register_keras_serializable("keras_dlopt")(row.optimizer)
+    name = row.name.lower()
+    if hasattr(keras.optimizers, row.name):
+        KERAS_NAMES.setdefault(name, getattr(keras.optimizers, row.name))  # Keras forgot its Lamb
+    else:
+        KERAS_NAMES[name] = row.optimizer  # has the name compared in lower case ...
+        keras.saving.get_custom_objects()[name] = row.optimizer  # ... and found, which Keras only does for its own
+
+
 for _row in _ROWS:
-    keras.saving.register_keras_serializable("keras_dlopt")(_row.optimizer)
+    _make_known_to_keras(_row)
 
 
 def names(family=None):
