@@ -88,6 +88,7 @@ def demo(parser):
         if arguments.task == "text" and arguments.data:
             raise Refused(f"--data {arguments.data} does not go with --task text, which reads Python's own sources")
         _import_keras_quietly()
+        _need_tensorflow()
         from keras_dlopt import demo
 
         try:
@@ -108,6 +109,34 @@ def demo(parser):
     return run
 
 
+@command("list the optimizers: paper, bytes of state, default learning rate, what each is tested against")
+def optimizers(parser):
+    parser.add_argument("--family", metavar="NAME", help='only these, such as "drop-in" (default: all)')
+
+    def run(arguments):
+        _import_keras_quietly()
+        from rich import console, table
+
+        from keras_dlopt.optimizers import TABLE
+
+        families = list(dict.fromkeys(row.family for row in TABLE.values()))
+        if arguments.family not in (None, *families):
+            raise Refused(f"--family must be one of {', '.join(families)}. Received: {arguments.family!r}")
+        listed = table.Table(box=None, pad_edge=False, header_style="bold")
+        for title in ("name", "family", "paper", "bytes a parameter", "learning rate", "tested against"):
+            listed.add_column(title, justify="right" if title in ("bytes a parameter", "learning rate") else "left")
+        for row in TABLE.values():
+            if arguments.family in (None, row.family):
+                numbers = (f"{row.state_bytes:g}", f"{row.learning_rate:g}")
+                listed.add_row(row.name, row.family, row.paper, *numbers, row.tested_against)
+        out = console.Console()
+        out.width = out.measure(listed, options=out.options.update(max_width=1000)).maximum  # cells are never cut
+        out.print(listed)
+        return 0
+
+    return run
+
+
 IMAGES = ("digits", "mnist", "fashion_mnist", "cifar10")
 
 
@@ -118,7 +147,7 @@ def _count(text):
 
 
 def _import_keras_quietly():
-    """Imports Keras and TensorFlow without the native libraries' start-up lines; errors are Python's and stay."""
+    """Imports Keras and its backend without the native libraries' start-up lines; errors are Python's and stay."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     saved = os.dup(2)
@@ -126,13 +155,20 @@ def _import_keras_quietly():
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 2)
         import keras
-        import tensorflow as tf
 
-        tf.config.list_physical_devices()  # looks for GPUs, and says what it does not find
-        tf.get_logger().setLevel("ERROR")  # warns of retracing, once many models have been trained
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()  # looks for GPUs, and says what it does not find
+            tf.get_logger().setLevel("ERROR")  # warns of retracing, once many models have been trained
     finally:
         os.dup2(saved, 2)
         os.close(saved)
+
+
+def _need_tensorflow():
+    import keras
+
     if keras.backend.backend() != "tensorflow":
         raise Refused(f"needs Keras on TensorFlow, not on {keras.backend.backend()}: set KERAS_BACKEND=tensorflow")
 

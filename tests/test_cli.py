@@ -31,7 +31,7 @@ def test_help_lists_the_commands(arguments, capsys):
         assert exit.code == 0
     shown = capsys.readouterr().out
     for name, (_, help) in cli.COMMANDS.items():
-        assert re.search(rf"^ +{name} +{help.split()[0]}", shown, re.MULTILINE)
+        assert re.search(rf"^ +{name}\s+{help.split()[0]}", shown, re.MULTILINE)
 
 
 def test_version(capsys):
@@ -58,6 +58,7 @@ REFUSED = [
     (["demo", "--rungs", "6-5"], "such as 5,6,8-10. Received: '6-5'"),
     (["demo", "--rungs", "5,,6"], "such as 5,6,8-10. Received: ''"),
     (["demo", "--rungs", "adam"], "such as 5,6,8-10. Received: 'adam'"),
+    (["optimizers", "--family", "fast"], "keras-dlopt optimizers: --family must be one of drop-in, "),
 ]
 
 
@@ -103,6 +104,31 @@ def test_on_another_backend_the_demo_is_refused(tmp_path):
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]
     assert last == "keras-dlopt demo: needs Keras on TensorFlow, not on jax: set KERAS_BACKEND=tensorflow"
+
+
+def listed(capsys, *arguments):
+    assert cli.main(["optimizers", *arguments]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_lists_every_optimizer_of_the_table(capsys):
+    from keras_dlopt.optimizers import TABLE
+
+    header, *lines = listed(capsys)
+    assert re.split("  +", header.strip()) == [
+        *("name", "family", "paper", "bytes a parameter", "learning rate", "tested against")
+    ]
+    assert len({line.index(row.tested_against) for line, row in zip(lines, TABLE.values(), strict=True)}) == 1
+    adam = next(line for line in lines if line.startswith("Adam "))
+    assert re.split(" {2,}", adam.strip()) == [
+        *("Adam", "drop-in", "arXiv 1412.6980", "8", "0.001", "keras.optimizers.Adam")
+    ]
+
+
+def test_lists_one_family(capsys):
+    from keras_dlopt.optimizers import names
+
+    assert [line.split()[0] for line in listed(capsys, "--family", "first order")[1:]] == names("first order")
 
 
 def test_a_command_is_one_registered_function(monkeypatch, capsys):
