@@ -43,7 +43,7 @@ class RMSprop(Optimizer):
     momentum: Share = 0.0
     epsilon: Positive = 1e-7
     centered: Switch = False
-    learning_rate_in_rule = True
+    whole_step = True
 
     @property
     def slots(self):

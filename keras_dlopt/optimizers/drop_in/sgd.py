@@ -38,7 +38,7 @@ class SGD(Optimizer):
     learning_rate: LearningRate = 0.01
     momentum: Share = 0.0
     nesterov: Switch = False
-    learning_rate_in_rule = True
+    whole_step = True
 
     @property
     def slots(self):

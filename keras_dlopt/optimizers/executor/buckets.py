@@ -1,80 +1,207 @@
-"""Which variables one call of the rule updates: many small ones as one flat vector, each large one alone."""
+"""Which variables one call of a rule updates: many small ones as one flat vector, a large one alone, or a stack of
+equal matrices."""
 
-import dataclasses
 import itertools
 import math
 
 import keras
 from keras import ops
 
-from keras_dlopt.optimizers.executor.groups import Group
+from keras_dlopt.optimizers.executor.each import Each
 
 
-@dataclasses.dataclass(eq=False)
 class Bucket:
-    """Variables that share a rule call, and their slots.
+    """Variables that share a rule call, and their slots; the base of the three forms.
 
     Attributes:
-        indices: positions of the variables in the list that the optimizer was built with.
-        shapes: their shapes.
+        owner: the optimizer whose rule and hyperparameters serve these variables.
         group: the parameter group that all of them belong to.
         decays: whether weight decay applies to them.
         dtype: what the rule computes in and the slots are stored in.
-        flat: whether the slots are one vector for all variables (then a single variable's is a slice of it).
+        indices: positions of the variables in the list that the optimizer was built with.
+        shapes: their shapes.
         slots: name -> keras.Variable, made by the optimizer.
+        each: per-variable reductions over what `pack` gives.
     """
 
-    indices: list[int]
-    shapes: list[tuple]
-    group: Group
-    decays: bool
-    dtype: str
-    flat: bool
-    slots: dict = dataclasses.field(default_factory=dict)
+    def __init__(self, owner, group, decays, dtype, indices, shapes):
+        self.owner, self.group, self.decays, self.dtype = owner, group, decays, dtype
+        self.indices, self.shapes = indices, shapes
+        self.slots = {}
+        self.each = self.make_each()
+
+    def make_each(self):
+        raise NotImplementedError
+
+    def pack(self, tensors):
+        """One tensor for the rule from one tensor a variable."""
+        raise NotImplementedError
+
+    def unpack(self, tensor):
+        """One tensor a variable from one for the rule: undoes `pack`."""
+        raise NotImplementedError
+
+    def slot_shape(self, slot):
+        """The shape of a slot's variable."""
+        raise NotImplementedError
+
+    def pack_slot(self, slot, values):
+        """The slot from one value a variable."""
+        raise NotImplementedError
+
+    def unpack_slot(self, slot, tensor):
+        """One value a variable from the slot: undoes `pack_slot`."""
+        raise NotImplementedError
+
+
+class Alone(Bucket):
+    """One variable, in its own shape."""
+
+    def make_each(self):
+        return Each(self.dtype, [(None, math.prod(self.shapes[0]))])
+
+    def pack(self, tensors):
+        return ops.cast(tensors[0], self.dtype)
+
+    def unpack(self, tensor):
+        return [tensor]
+
+    def slot_shape(self, slot):
+        return self.owner.slot_shape(slot, self.shapes[0])
+
+    def pack_slot(self, slot, values):
+        return values[0]
+
+    def unpack_slot(self, slot, tensor):
+        return [tensor]
+
+
+class Flat(Bucket):
+    """Small variables as one vector, sorted by size: equal ones are the rows of a matrix to `each`."""
+
+    def __init__(self, owner, group, decays, dtype, indices, shapes):
+        order = sorted(range(len(indices)), key=lambda i: math.prod(shapes[i]))
+        super().__init__(owner, group, decays, dtype, [indices[i] for i in order], [shapes[i] for i in order])
 
     @property
     def sizes(self):
         return [math.prod(shape) for shape in self.shapes]
 
-    @property
-    def slot_shape(self):
-        return (sum(self.sizes),) if self.flat else self.shapes[0]
+    def make_each(self):
+        return Each(self.dtype, [(len(list(run)), size) for size, run in itertools.groupby(self.sizes)])
 
     def pack(self, tensors):
-        """One tensor of the slots' shape from one tensor a variable."""
-        if not self.flat:
-            return ops.cast(tensors[0], self.dtype)
         parts = [ops.reshape(t, (-1,)) for t in tensors]
         return ops.cast(ops.concatenate(parts) if len(parts) > 1 else parts[0], self.dtype)
 
     def unpack(self, tensor):
-        """One tensor a variable from one of the slots' shape: undoes `pack`."""
-        if not self.flat:
-            return [tensor]
         ends = list(itertools.accumulate(self.sizes))[:-1]
         parts = ops.split(tensor, ends) if ends else [tensor]
         return [ops.reshape(t, s) for t, s in zip(parts, self.shapes, strict=True)]
 
+    def _is_scalar(self, slot):
+        return any(shape and self.owner.slot_shape(slot, shape) == () for shape in self.shapes)
 
-def make_buckets(variables, groups, decays, flat_below):
-    """Splits `variables` into buckets; frozen ones are in none.
+    def slot_shape(self, slot):
+        return (len(self.indices),) if self._is_scalar(slot) else (sum(self.sizes),)
 
-    Variables of fewer than `flat_below` elements that share group, decay and dtype become one flat bucket:
-    concatenating them costs less than a rule call each. Large ones are never copied together.
+    def pack_slot(self, slot, values):
+        return ops.stack(values) if self._is_scalar(slot) else self.pack(values)
+
+    def unpack_slot(self, slot, tensor):
+        return ops.unstack(tensor, len(self.indices)) if self._is_scalar(slot) else self.unpack(tensor)
+
+
+class Stacked(Bucket):
+    """Matrices of equal shape as one tensor (count, rows, columns); a variable may give several."""
+
+    def __init__(self, owner, group, decays, dtype, indices, shapes, views):
+        self.views = views
+        self.counts = [view[0] for view in views]
+        super().__init__(owner, group, decays, dtype, indices, shapes)
+
+    @property
+    def matrix(self):
+        return self.views[0][1:3]
+
+    def make_each(self):
+        return Each(self.dtype, [(sum(self.counts), math.prod(self.matrix))], matrices=True)
+
+    def pack(self, tensors):
+        parts = [self.owner.to_matrices(t, view) for t, view in zip(tensors, self.views, strict=True)]
+        return ops.cast(ops.concatenate(parts) if len(parts) > 1 else parts[0], self.dtype)
+
+    def unpack(self, tensor):
+        return [
+            self.owner.from_matrices(part, shape, view)
+            for part, shape, view in zip(self._split(tensor), self.shapes, self.views, strict=True)
+        ]
+
+    def _split(self, tensor):
+        ends = list(itertools.accumulate(self.counts))[:-1]
+        return ops.split(tensor, ends) if ends else [tensor]
+
+    def slot_shape(self, slot):
+        return (sum(self.counts), *self.owner.slot_shape(slot, self.matrix))
+
+    def pack_slot(self, slot, values):
+        return ops.concatenate(values) if len(values) > 1 else values[0]
+
+    def unpack_slot(self, slot, tensor):
+        return self._split(tensor)
+
+
+class Plan:
+    """Which rule serves which variables of an optimizer, in which buckets.
+
+    Variables of fewer than `flat_below` elements that share rule, group, decay and dtype become one flat bucket:
+    concatenating them costs less than a rule call each. Large ones are never copied together. Frozen ones are in none.
+
+    Attributes:
+        buckets: all `Bucket`s.
+        owners: the optimizers whose rules serve them.
+        shared: for each owner its scalars over all variables, name -> keras.Variable, made by the optimizer.
     """
-    buckets, flat = [], {}
-    for index, (variable, group, decay) in enumerate(zip(variables, groups, decays, strict=True)):
-        if group.frozen:
-            continue
-        shape = tuple(variable.shape)
-        dtype = "float64" if keras.backend.standardize_dtype(variable.dtype) == "float64" else "float32"
-        if math.prod(shape) >= flat_below:
-            buckets.append(Bucket([index], [shape], group, decay, dtype, flat=False))
-            continue
-        key = (group, decay, dtype)
-        if key not in flat:
-            flat[key] = Bucket([], [], group, decay, dtype, flat=True)
-            buckets.append(flat[key])
-        flat[key].indices.append(index)
-        flat[key].shapes.append(shape)
-    return buckets
+
+    def __init__(self, optimizer, variables, groups, decays):
+        self._companions = {}
+        members = {}
+        for index, (variable, group, decay) in enumerate(zip(variables, groups, decays, strict=True)):
+            if group.frozen:
+                continue
+            owner = self._serves(group.optimizer or optimizer, variable)
+            shape = tuple(variable.shape)
+            dtype = "float64" if keras.backend.standardize_dtype(variable.dtype) == "float64" else "float32"
+            form, view, apart = owner.form, None, None
+            if form == "flat" and math.prod(shape) >= optimizer.flat_below:
+                form = "alone"
+            if form == "alone":
+                apart = index
+            if form == "stacked":
+                view = tuple(owner.matrices(variable))
+                apart = view[1:3]
+            key = (form, owner, group, decay, dtype, apart)
+            members.setdefault(key, []).append((index, shape, view))
+        self.buckets = [_make_bucket(key, own) for key, own in members.items()]
+        self.owners = list(dict.fromkeys(bucket.owner for bucket in self.buckets))
+        self.shared = []
+
+    def _serves(self, owner, variable):
+        """`owner`, or the companion it sends `variable` to."""
+        while not owner.takes(variable):
+            if owner not in self._companions:
+                self._companions[owner] = owner.companion()
+            owner = self._companions[owner]
+        return owner
+
+    def rate_of(self, owner):
+        """What multiplies the learning rate where `owner` serves, besides the group's multiplier."""
+        return next((o.companion_learning_rate for o, c in self._companions.items() if c is owner), 1.0)
+
+
+def _make_bucket(key, members):
+    form, *shared, _ = key
+    indices, shapes, views = (list(column) for column in zip(*members, strict=True))
+    if form == "stacked":
+        return Stacked(*shared, indices, shapes, views)
+    return {"flat": Flat, "alone": Alone}[form](*shared, indices, shapes)

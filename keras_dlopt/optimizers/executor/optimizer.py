@@ -1,14 +1,16 @@
 """The executor: everything about an optimizer but its rule, written once."""
 
+import threading
 import types
 import typing
 
 import keras
 from keras import ops
 
+from keras_dlopt.arguments import invalid
 from keras_dlopt.optimizers.executor import hyperparameters
-from keras_dlopt.optimizers.executor.buckets import make_buckets
-from keras_dlopt.optimizers.executor.groups import assign_groups, group_config
+from keras_dlopt.optimizers.executor.buckets import Alone, Flat, Plan
+from keras_dlopt.optimizers.executor.groups import assign_groups, group_config, relative_rates
 from keras_dlopt.optimizers.executor.hyperparameters import (
     Count,
     Groups,
@@ -20,6 +22,8 @@ from keras_dlopt.optimizers.executor.hyperparameters import (
     TwoOrMore,
     option,
 )
+from keras_dlopt.optimizers.executor.saved_state import load_state, save_state
+from keras_dlopt.optimizers.executor.update import Update, asked
 
 
 @typing.dataclass_transform(field_specifiers=(option,))
@@ -37,14 +41,22 @@ class Optimizer(keras.optimizers.Optimizer):
             return ops.sign(mix(s.m, g, self.beta_1)), {"m": mix(s.m, g, self.beta_2)}
     ```
 
-    `rule(g, w, s, t)` is elementwise and pure. It receives the gradient `g`, the weights `w` (`None` unless
-    `needs_weights`), the slots as `s.name` and the step `t` (a float, 1 at the first step), and returns the direction
-    `u` and the new slots; `(u, factor)` in place of `u` leaves it to the executor to multiply a scalar in, which saves
-    a pass over the memory. The executor then applies
+    `rule(g, w, s, t)` is pure, and elementwise unless `form` says otherwise. It receives the gradient `g`, the weights
+    `w` (`None` unless `needs_weights`), the slots as `s.name` and the step `t` (a float, 1 at the first step), and
+    returns the direction `u` and the new slots; `(u, factor)` in place of `u` leaves it to the executor to multiply a
+    scalar in, which saves a pass over the memory. The executor then applies
 
     $$w \leftarrow w - \eta \lambda w - \eta u$$
 
     with the learning rate eta (times the group's multiplier) and the decoupled weight decay lambda.
+
+    A rule that needs more asks for it by name, in further parameters:
+
+    - `lr`, the learning rate of these variables;
+    - `decay`, their weight decay or `None`: the rule then applies it, and the executor does not;
+    - `each`, reductions over each variable (`Each`), however many share the call;
+    - `shared` and `before`, scalars over all variables, after and before this step's `combine`;
+    - `loss`, this step's loss, and `curvature`, a second gradient: from `fit`, or from `provide` before `apply`.
 
     Args:
         weight_decay: decoupled weight decay lambda, >= 0 or `None`.
@@ -55,14 +67,20 @@ class Optimizer(keras.optimizers.Optimizer):
         name: name of the optimizer.
         groups: parameter groups, a list of dictionaries: `match` (a pattern searched for in `variable.path`, or a
             function `variable -> bool`) and any of `learning_rate` (a multiplier), `weight_decay` (replaces the
-            optimizer's), `frozen`. The first match wins; a pattern that matches nothing is an error in `build`.
+            optimizer's), `frozen`, `optimizer` (another one of ours, whose rule serves these variables). The first
+            match wins; a pattern that matches nothing is an error in `build`.
+        skip_nonfinite: whether a step whose gradients hold an infinity or NaN leaves weights and state as they are.
 
     Attributes:
-        slots: names of the state arrays, one element a parameter each, float32 (float64 for float64 variables).
-        flat_below: variables with fewer elements share one flat buffer a slot.
+        slots: names of the state arrays, float32 (float64 for float64 variables); of the variable's shape each, or of
+            `slot_shape(slot, shape)`, where `()` is one value a variable.
+        from_weights: those of the slots that start as the weights of the first step.
+        shared: name -> start of the scalars over all variables; `measure` and `combine` update them.
+        form: "flat" for elementwise rules, "alone" for rules that must see a variable in its own shape, "stacked" for
+            rules of matrices, which see those of equal shape as one tensor (count, rows, columns).
+        flat_below: variables with fewer elements share one flat buffer a slot in the form "flat".
         needs_weights: whether the rule reads `w`; it sees them after weight decay.
-        learning_rate_in_rule: whether the rule takes the learning rate as a fifth argument and returns the whole step
-            instead of the direction.
+        whole_step: whether the rule returns the whole step, learning rate included, instead of the direction.
         proximal_weight_decay: whether decay is `w / (1 + eta lambda)` after the step, as proximal methods have it.
         keeps_sparse: whether the direction is the gradient itself, so that an embedding's sparse gradient touches
             its own rows only.
@@ -79,13 +97,18 @@ class Optimizer(keras.optimizers.Optimizer):
     gradient_accumulation_steps: TwoOrMore | None = option(None)
     name: Name | None = option(None)
     groups: Groups | None = option(None)
+    skip_nonfinite: Switch = option(False)
 
     slots = ()
+    from_weights = ()
+    shared = types.MappingProxyType({})
+    form = "flat"
     flat_below = 2**15
     needs_weights = False
-    learning_rate_in_rule = False
+    whole_step = False
     proximal_weight_decay = False
     keeps_sparse = False
+    companion_learning_rate = 1.0
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -96,6 +119,7 @@ class Optimizer(keras.optimizers.Optimizer):
         cls.__signature__ = hyperparameters.signature(cls._own, cls._common)
         if "learning_rate" in cls.__dict__:  # it would hide Keras's property
             del cls.learning_rate
+        cls.rule_asks, cls.measure_asks = asked(cls.rule, 5), asked(cls.measure, 5)
 
     def __init__(self, *args, **kwargs):
         where, signature = type(self).__name__, type(self).__signature__
@@ -105,27 +129,68 @@ class Optimizer(keras.optimizers.Optimizer):
             raise TypeError(f"`{where}(...)`: {error}. Its arguments are {signature}.") from None
         given.apply_defaults()
         values = {h.name: h.check(where, given.arguments[h.name]) for h in (*self._own, *self._common)}
-        groups = values.pop("groups")
-        names_here = {h.name for h in hyperparameters.declared(Optimizer)} | {"learning_rate"}
-        super().__init__(**{name: value for name, value in values.items() if name in names_here})
+        groups = relative_rates(where, values.pop("groups") or (), values["learning_rate"]) or None
+        of_keras = {"learning_rate", *(h.name for h in hyperparameters.declared(Optimizer))} - {"skip_nonfinite"}
+        super().__init__(**{name: value for name, value in values.items() if name in of_keras})
         for name, value in values.items():
-            if name not in names_here:
+            if name not in of_keras:
                 setattr(self, name, value)
         self.groups = groups
+        if "loss" in self.rule_asks + self.measure_asks and self.gradient_accumulation_steps:
+            raise invalid(where, "gradient_accumulation_steps", self.gradient_accumulation_steps, "None for this rule")
+        self._provided = threading.local()
+
+    # What a subclass declares
 
     def rule(self, g, w, s, t):
         """The update rule; see the class."""
         raise NotImplementedError(f"{type(self).__name__} declares no `rule`.")
 
+    def measure(self, g, w, s, t):
+        """What this bucket of variables adds to the sums that `combine` gets: name -> scalar."""
+        return {}
+
+    def combine(self, before, sums, t, lr):
+        """The new values of the `shared` scalars that change in this step: name -> scalar."""
+        return {}
+
     def initial(self, slot):
         """The value that every element of a slot starts with."""
         return 0.0
+
+    def slot_shape(self, slot, shape):
+        """The shape of a slot for a variable (in stacked form: a matrix) of `shape`."""
+        return shape
+
+    def takes(self, variable):
+        """Whether the rule serves `variable`; what it refuses goes to the `companion`."""
+        return True
+
+    def companion(self):
+        """The optimizer whose rule serves the variables that this one does not take.
+
+        Their rate is the main one times `companion_learning_rate`, their weight decay the companion's.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no companion.")
+
+    def matrices(self, variable):
+        """In stacked form, how a variable is seen: a tuple that starts with (count, rows, columns)."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it sees matrices.")
+
+    def to_matrices(self, tensor, view):
+        """A tensor of the variable's shape as (count, rows, columns)."""
+        return ops.reshape(tensor, view[:3])
+
+    def from_matrices(self, matrices, shape, view):
+        """Undoes `to_matrices`."""
+        return ops.reshape(matrices, shape)
 
     def get_config(self):
         """The constructor's arguments; `from_config` gives the same optimizer without its state."""
         config = super().get_config()
         config.update({h.name: getattr(self, h.name) for h in self._own if h.name not in config})
         config["groups"] = self.groups and [group_config(group) for group in self.groups]
+        config["skip_nonfinite"] = self.skip_nonfinite
         return config
 
     # State
@@ -137,26 +202,33 @@ class Optimizer(keras.optimizers.Optimizer):
         if not variables:
             raise ValueError(f"`{type(self).__name__}` got no trainable variables: there is nothing to optimize.")
         groups = assign_groups(type(self).__name__, self.groups or (), variables)
-        super().build(variables)
         decays = [self._use_weight_decay(variable) for variable in variables]
-        buckets = make_buckets(variables, groups, decays, self.flat_below)
-        for bucket in buckets:
+        plan = Plan(self, variables, groups, decays)
+        super().build(variables)
+        for bucket in plan.buckets:
             self._add_slots(bucket, variables)
-        # Not through Keras's attribute tracking, which would wrap the list; `add_variable` has tracked the slots.
-        object.__setattr__(self, "_buckets", buckets)
+        plan.shared = [self._add_shared(owner) for owner in plan.owners]
+        self._plan = plan
 
     def _add_slots(self, bucket, variables):
         first = variables[bucket.indices[0]]
-        owner = "flat" if bucket.flat else first.path.replace("/", "_")
-        layout = None if bucket.flat else getattr(first, "_layout", None)
-        for slot in self.slots:
+        name = "flat" if isinstance(bucket, Flat) else first.path.replace("/", "_")
+        layout = getattr(first, "_layout", None) if isinstance(bucket, Alone) else None
+        for slot in bucket.owner.slots:
+            shape = bucket.slot_shape(slot)
             bucket.slots[slot] = self.add_variable(
-                bucket.slot_shape,
-                initializer=keras.initializers.Constant(self.initial(slot)),
+                shape,
+                initializer=keras.initializers.Constant(bucket.owner.initial(slot)),
                 dtype=bucket.dtype,
-                layout=layout,
-                name=f"{owner}_{slot}",
+                layout=layout if shape == tuple(first.shape) else None,
+                name=f"{name}_{slot}",
             )
+
+    def _add_shared(self, owner):
+        return {
+            name: self.add_variable((), keras.initializers.Constant(start), "float32", name=f"{owner.name}_{name}")
+            for name, start in owner.shared.items()
+        }
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
         """As in Keras, where a call after `build` is ignored; here it is an error."""
@@ -166,129 +238,81 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def save_own_variables(self, store):
         """Saves the slots variable by variable, so that a file does not depend on how they were packed."""
-        in_slots = set()
-        for bucket in self._buckets if self.built else ():
-            for slot, variable in bucket.slots.items():
-                in_slots.add(id(variable))
-                for index, value in zip(bucket.indices, bucket.unpack(variable), strict=True):
-                    store[f"{slot}.{index}"] = ops.convert_to_numpy(value)
-        for i, variable in enumerate(v for v in self.variables if id(v) not in in_slots):
-            store[str(i)] = ops.convert_to_numpy(variable)
+        save_state(self, store)
 
     def load_own_variables(self, store):
         """Loads what `save_own_variables` saved; state of another optimizer or model is an error."""
-        buckets = self._buckets if self.built else ()
-        slots = {id(v): (bucket, slot) for bucket in buckets for slot, v in bucket.slots.items()}
-        others = [v for v in self.variables if id(v) not in slots]
-        expected = {f"{slot}.{i}" for bucket, slot in slots.values() for i in bucket.indices}
-        expected |= {str(i) for i in range(len(others))}
-        if set(store.keys()) != expected:
-            odd = sorted(set(store.keys()) ^ expected)
-            raise ValueError(
-                f"The saved state is not that of this `{type(self).__name__}`: it has {len(store.keys())} arrays, "
-                f"{len(expected)} are expected; not in both: {', '.join(odd[:6])}{', ...' if len(odd) > 6 else ''}."
-            )
-        for bucket, slot in slots.values():
-            bucket.slots[slot].assign(bucket.pack([store[f"{slot}.{i}"][()] for i in bucket.indices]))
-        for i, variable in enumerate(others):
-            variable.assign(store[str(i)])
+        load_state(self, store)
 
     # The step
+
+    def provide(self, loss=None, curvature=None):
+        """Gives the next `apply` on this thread what its rule asks for besides the gradients.
+
+        Args:
+            loss: the loss at the weights that the gradients were taken at, a scalar. With several replicas each gives
+                its share: they are summed, as gradients are.
+            curvature: a second gradient, one tensor for each variable that the optimizer was built with.
+        """
+        self._provided.loss, self._provided.curvature = loss, curvature
+
+    def _take_provided(self):
+        loss, curvature = (vars(self._provided).pop(name, None) for name in ("loss", "curvature"))
+        for owner in self._plan.owners:
+            asks = owner.rule_asks + owner.measure_asks
+            if ("loss" in asks and loss is None) or ("curvature" in asks and curvature is None):
+                name = "loss" if loss is None and "loss" in asks else "curvature"
+                raise ValueError(
+                    f"`{type(owner).__name__}` needs the {name} of each step: train with `model.fit`, or call "
+                    f"`optimizer.provide({name}=...)` before `optimizer.apply(...)`."
+                )
+        return loss, curvature
 
     def _apply_weight_decay(self, variables):
         """Left to the update, which then reads and writes each weight once."""
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         indices = [self._get_variable_index(v) for v in trainable_variables]
-        slots = [bucket.slots for bucket in self._buckets]
+        loss, curvature = self._take_provided()
+        given = {"grads": dict(zip(indices, grads, strict=True)), "loss": loss}
+        given["curvature"] = curvature and dict(enumerate(curvature))
+        state = {
+            "variables": list(self._trainable_variables),
+            "slots": [bucket.slots for bucket in self._plan.buckets],
+            "shared": self._plan.shared,
+            "learning_rate": learning_rate,
+        }
         update = self._update
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
             # Rules hold no control flow for AutoGraph to convert; looking for it would triple the tracing time.
             update = tf.autograph.experimental.do_not_convert(self._update_on_each_replica)
-        update(indices, grads, trainable_variables, slots, learning_rate)
+        update(given, state)
 
-    def _update_on_each_replica(self, indices, grads, variables, slots, learning_rate):
-        """Sums the gradients over the replicas, then updates each replica's copy in one call for all variables."""
+    def _update_on_each_replica(self, given, state):
+        """Sums what each replica gives, then updates each replica's copy in one call for all variables."""
         import tensorflow as tf
 
-        variables = [v.value if isinstance(v, keras.Variable) else v for v in variables]
-        slots = [{name: v.value for name, v in of_bucket.items()} for of_bucket in slots]
-        grads = [g for g, _ in self._all_reduce_sum_gradients(list(zip(grads, variables, strict=True)))]
+        state = tf.nest.map_structure(lambda v: v.value if isinstance(v, keras.Variable) else v, state)
+        replica = tf.distribute.get_replica_context()
+        if replica is not None and replica.num_replicas_in_sync > 1:
+            given = _all_reduce_sum(replica, given)
 
-        def update(strategy, *args):
-            strategy.extended.update(variables[0], lambda _, *own: self._update(indices, *own), args=args, group=False)
+        def update(strategy, given, state):
+            any_variable = state["variables"][0]
+            strategy.extended.update(any_variable, lambda _, *own: self._update(*own), (given, state), group=False)
 
-        tf.__internal__.distribute.interim.maybe_merge_call(
-            update, self._distribution_strategy, grads, variables, slots, learning_rate
-        )
+        tf.__internal__.distribute.interim.maybe_merge_call(update, self._distribution_strategy, given, state)
 
-    def _update(self, indices, grads, variables, slots, learning_rate):
-        """Updates `variables`, whose positions in the built list are `indices`, and the slots of their buckets."""
-        grads, variables = dict(zip(indices, grads, strict=True)), dict(zip(indices, variables, strict=True))
-        for bucket, of_bucket in zip(self._buckets, slots, strict=True):
-            if any(i in grads for i in bucket.indices):
-                self._update_bucket(bucket, grads, variables, of_bucket, learning_rate)
-
-    def _update_bucket(self, bucket, grads, variables, slots, learning_rate):
-        group, dtype = bucket.group, bucket.dtype
-        lr = ops.cast(learning_rate, dtype) * group.learning_rate
-        decay = (self.weight_decay if group.weight_decay is None else group.weight_decay) if bucket.decays else None
-        decay = decay or None
-        here = {i: s for i, s in zip(bucket.indices, bucket.shapes, strict=True)}
-        if self.keeps_sparse and not bucket.flat and decay is None:
-            g = ops.cast(grads[bucket.indices[0]], dtype)
-        else:
-            g = bucket.pack([_dense(grads[i]) if i in grads else ops.zeros(s) for i, s in here.items()])
-        w = None
-        if decay is not None or self.needs_weights:
-            w = bucket.pack([_dense(variables[i]) if i in grads else ops.zeros(s) for i, s in here.items()])
-        old = {name: _dense(slot) for name, slot in slots.items()}
-        t = ops.cast(self.iterations + 1, dtype)
-        step, new = self._step(g, w, types.SimpleNamespace(**old), t, lr, decay)
-        for name, value in new.items():
-            self.assign(slots[name], _keep_absent(bucket, grads, old[name], value))
-        for i, part in zip(bucket.indices, bucket.unpack(step), strict=True):
-            if i in grads:
-                self.assign_sub(variables[i], part)
-
-    def _step(self, g, w, s, t, lr, decay):
-        """What to subtract from the weights, decay included, and the new slots."""
-        seen = w if decay is None or self.proximal_weight_decay else w - lr * decay * w
-        if self.learning_rate_in_rule:
-            step, new = self.rule(g, seen, s, t, lr)
-            if decay is not None:
-                step = step + lr * decay * w
-        else:
-            u, new = self.rule(g, seen, s, t)
-            u, factor = u if isinstance(u, tuple) else (u, 1.0)
-            if decay is not None:
-                u, factor = u * factor + decay * w, 1.0
-            # lr * factor * u, as a division: XLA copies a last multiplication into the kernel of every single
-            # variable, which makes compiling 500 of them 1.6 times as long; a division it computes once.
-            step = ops.divide(u, 1 / (lr * factor))
-        if decay is not None and self.proximal_weight_decay:
-            step = step / (1 + lr * decay)
-        return step, new
+    def _update(self, given, state):
+        Update(self, **given, **state).run()
 
 
-def _dense(value):
-    """A tensor. Of a sparse gradient (TensorFlow's IndexedSlices) it holds the sum of each row's parts.
+def _all_reduce_sum(replica, given):
+    """`given` with every tensor summed over the replicas."""
+    import tensorflow as tf
 
-    Keras lets such gradients into the rule as they are and so squares the parts of a repeated row one by one.
-    """
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        if isinstance(value, tf.IndexedSlices):
-            return tf.convert_to_tensor(value)
-    return ops.convert_to_tensor(value)
-
-
-def _keep_absent(bucket, grads, old, new):
-    """`new`, but `old` for the variables of the bucket that got no gradient."""
-    if all(i in grads for i in bucket.indices):
-        return new
-    pairs = zip(bucket.indices, bucket.unpack(old), bucket.unpack(new), strict=True)
-    return bucket.pack([n if i in grads else o for i, o, n in pairs])
+    flat = tf.nest.flatten(given)
+    summed = iter(replica.all_reduce(tf.distribute.ReduceOp.SUM, [x for x in flat if x is not None]))
+    return tf.nest.pack_sequence_as(given, [None if x is None else next(summed) for x in flat])
