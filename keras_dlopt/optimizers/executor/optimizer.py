@@ -10,6 +10,7 @@ from keras import ops
 from keras_dlopt.arguments import invalid
 from keras_dlopt.optimizers.executor import hyperparameters
 from keras_dlopt.optimizers.executor.buckets import Alone, Flat, Plan
+from keras_dlopt.optimizers.executor.describe import describe
 from keras_dlopt.optimizers.executor.groups import assign_groups, group_config, relative_rates
 from keras_dlopt.optimizers.executor.hyperparameters import (
     Count,
@@ -120,6 +121,8 @@ class Optimizer(keras.optimizers.Optimizer):
         if "learning_rate" in cls.__dict__:  # it would hide Keras's property
             del cls.learning_rate
         cls.rule_asks, cls.measure_asks = asked(cls.rule, 5), asked(cls.measure, 5)
+        cls.combine_asks = asked(cls.combine, 5, known=("loss",))
+        cls.needs_loss = "loss" in cls.rule_asks + cls.measure_asks + cls.combine_asks
 
     def __init__(self, *args, **kwargs):
         where, signature = type(self).__name__, type(self).__signature__
@@ -136,7 +139,7 @@ class Optimizer(keras.optimizers.Optimizer):
             if name not in of_keras:
                 setattr(self, name, value)
         self.groups = groups
-        if "loss" in self.rule_asks + self.measure_asks and self.gradient_accumulation_steps:
+        if self.needs_loss and self.gradient_accumulation_steps:
             raise invalid(where, "gradient_accumulation_steps", self.gradient_accumulation_steps, "None for this rule")
         self._provided = threading.local()
 
@@ -151,7 +154,7 @@ class Optimizer(keras.optimizers.Optimizer):
         return {}
 
     def combine(self, before, sums, t, lr):
-        """The new values of the `shared` scalars that change in this step: name -> scalar."""
+        """The new values of the `shared` scalars that change in this step: name -> scalar. May ask for `loss`."""
         return {}
 
     def initial(self, slot):
@@ -230,6 +233,19 @@ class Optimizer(keras.optimizers.Optimizer):
             for name, start in owner.shared.items()
         }
 
+    def describe(self, model):
+        """Which variable of `model` is updated by which rule, at which rate and decay, with how many bytes of state.
+
+        Args:
+            model: the model to train, built. An optimizer that is not built yet is built on it.
+
+        Returns:
+            A `Description`: it prints as a table, and `rows` holds one `VariableRow` for each variable.
+        """
+        if not self.built:
+            self.build(model.trainable_variables)
+        return describe(self)
+
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
         """As in Keras, where a call after `build` is ignored; here it is an error."""
         if self.built:
@@ -259,9 +275,9 @@ class Optimizer(keras.optimizers.Optimizer):
     def _take_provided(self):
         loss, curvature = (vars(self._provided).pop(name, None) for name in ("loss", "curvature"))
         for owner in self._plan.owners:
-            asks = owner.rule_asks + owner.measure_asks
-            if ("loss" in asks and loss is None) or ("curvature" in asks and curvature is None):
-                name = "loss" if loss is None and "loss" in asks else "curvature"
+            needs_curvature = "curvature" in owner.rule_asks + owner.measure_asks
+            if (owner.needs_loss and loss is None) or (needs_curvature and curvature is None):
+                name = "loss" if owner.needs_loss and loss is None else "curvature"
                 raise ValueError(
                     f"`{type(owner).__name__}` needs the {name} of each step: train with `model.fit`, or call "
                     f"`optimizer.provide({name}=...)` before `optimizer.apply(...)`."

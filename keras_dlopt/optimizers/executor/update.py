@@ -11,12 +11,12 @@ from keras_dlopt.optimizers.executor.buckets import Alone
 ASKS = ("lr", "decay", "each", "before", "shared", "loss", "curvature")
 
 
-def asked(method, given):
+def asked(method, given, known=ASKS):
     """The names that a method of a rule asks for: its parameters after the `given` ones."""
     names = tuple(inspect.signature(method).parameters)[given:]
-    odd = sorted(set(names) - set(ASKS))
+    odd = sorted(set(names) - set(known))
     if odd:
-        raise TypeError(f"`{method.__qualname__}` asks for {', '.join(odd)}; a rule can ask for {', '.join(ASKS)}.")
+        raise TypeError(f"`{method.__qualname__}` asks for {', '.join(odd)}; it can ask for {', '.join(known)}.")
     return names
 
 
@@ -64,7 +64,8 @@ class Update:
             for name, value in call.measure().items():
                 sums[name] = sums.get(name, 0.0) + ops.cast(value, "float32")
         t, lr = (ops.cast(x, "float32") for x in (self.optimizer.iterations + 1, self.learning_rate))
-        after = before | owner.combine(types.SimpleNamespace(**before), types.SimpleNamespace(**sums), t, lr)
+        loss = [ops.cast(self.loss, "float32")] if "loss" in owner.combine_asks else []
+        after = before | owner.combine(types.SimpleNamespace(**before), types.SimpleNamespace(**sums), t, lr, *loss)
         for call in calls:
             call.given["shared"] = after
         for name, variable in shared.items():
@@ -82,8 +83,7 @@ class RuleCall:
         self.update, self.bucket, self.slots = update, bucket, slots
         owner, group, optimizer = bucket.owner, bucket.group, update.optimizer
         self.lr = ops.cast(update.learning_rate, bucket.dtype) * (group.learning_rate * update.plan.rate_of(owner))
-        decay = owner.weight_decay if group.weight_decay is None else group.weight_decay
-        self.decay = (decay or None) if bucket.decays else None
+        self.decay = bucket.decay
         if owner.keeps_sparse and isinstance(bucket, Alone) and self.decay is None:
             self.g = ops.cast(update.grads[bucket.indices[0]], bucket.dtype)
         else:
@@ -178,6 +178,7 @@ def dense(value):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        if isinstance(value, tf.IndexedSlices):
-            return tf.convert_to_tensor(value)
+        # Keras would let a variable through as it is, which is then read when it is used: after it was assigned to,
+        # where a rule hands the old value of one slot to another.
+        return tf.convert_to_tensor(value.value if isinstance(value, keras.Variable) else value)
     return ops.convert_to_tensor(value)
