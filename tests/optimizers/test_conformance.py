@@ -2,11 +2,12 @@
 
 import functools
 
+import keras
 import numpy as np
 import pytest
 from cases import CASES
 from references import SETTINGS
-from trajectories import RUNNERS, run_compiled, run_mirrored, variables
+from trajectories import RUNNERS, run_compiled, run_mirrored
 
 from keras_dlopt import optimizers
 
@@ -31,8 +32,11 @@ def check(weights, case, setting, execution, record_property):
     assert off <= 1e-5
 
 
-@pytest.mark.parametrize("execution", RUNNERS)
-@pytest.mark.parametrize("setting", SETTINGS)
+# Eagerly, 200 steps take seconds: one setting, the one in which everything moves.
+WAYS = [(s, e) for s in SETTINGS for e in RUNNERS if e != "eager" or s == "decaying+decay"]
+
+
+@pytest.mark.parametrize(("setting", "execution"), WAYS)
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
 def test_follows_its_reference(case, setting, execution, record_property):
     weights = RUNNERS[execution](case.make(*SETTINGS[setting]))
@@ -63,8 +67,9 @@ def test_every_optimizer_of_the_table_is_held_against_a_reference():
 
 @pytest.mark.parametrize("name", optimizers.names())
 def test_state_bytes_are_those_of_the_table(name):
-    optimizer, weights = optimizers.get(name), variables()
+    """Of a matrix so large that what is kept for its rows and columns does not count."""
+    optimizer, kernel = optimizers.get(name), keras.Variable(np.zeros((512, 512), "float32"), name="kernel")
     before = len(optimizer.variables)
-    optimizer.build(weights)
+    optimizer.build([kernel])
     state = sum(np.prod(v.shape) * 4 for v in optimizer.variables[before:])
-    assert state == optimizers.TABLE[name].state_bytes * sum(w.size for w in map(np.asarray, weights))
+    assert state / 512**2 == pytest.approx(optimizers.TABLE[name].state_bytes, abs=0.05)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-SHAPES = [(), (7,), (5, 3), (3, 3, 4, 8)]
+SHAPES = [(), (7,), (5, 3), (3, 3, 4, 8), (6, 2, 4)]
 STEPS = 200
 
 _rng = np.random.default_rng(7)

@@ -30,6 +30,12 @@ class Bucket:
         self.slots = {}
         self.each = self.make_each()
 
+    @property
+    def decay(self):
+        """The weight decay of these variables, or `None`."""
+        decay = self.owner.weight_decay if self.group.weight_decay is None else self.group.weight_decay
+        return (decay or None) if self.decays else None
+
     def make_each(self):
         raise NotImplementedError
 
