@@ -84,7 +84,8 @@ def test_a_variable_without_gradient_keeps_weight_and_state(case, flat_below):
     for key in store:
         if key.endswith(".1"):
             np.testing.assert_array_equal(store[key], after[key])
-    assert not np.array_equal(ops.convert_to_numpy(weights[2]), START[2])
+    moved = not np.array_equal(ops.convert_to_numpy(weights[2]), START[2])
+    assert moved or any(not np.array_equal(store[key], after[key]) for key in store if key.endswith(".2"))
 
 
 def with_dense_gradients(optimizer):
