@@ -98,6 +98,7 @@ _OF_THE_WHOLE = (
     "gradient_accumulation_steps",
     "groups",
     "skip_nonfinite",
+    "shard_state",
 )
 
 

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_dlopt.arguments import invalid
 from keras_dlopt.optimizers.executor import hyperparameters
-from keras_dlopt.optimizers.executor.buckets import Alone, Flat, Plan
+from keras_dlopt.optimizers.executor.buckets import Flat, Plan
 from keras_dlopt.optimizers.executor.describe import describe
 from keras_dlopt.optimizers.executor.groups import assign_groups, group_config, relative_rates
 from keras_dlopt.optimizers.executor.hyperparameters import (
@@ -24,7 +24,11 @@ from keras_dlopt.optimizers.executor.hyperparameters import (
     option,
 )
 from keras_dlopt.optimizers.executor.saved_state import load_state, save_state
+from keras_dlopt.optimizers.executor.sharding import check_can_shard, slot_layout
 from keras_dlopt.optimizers.executor.update import Update, asked
+
+# The common arguments that Keras's optimizers do not have, besides the groups.
+OURS = ("skip_nonfinite", "shard_state")
 
 
 @typing.dataclass_transform(field_specifiers=(option,))
@@ -71,6 +75,8 @@ class Optimizer(keras.optimizers.Optimizer):
             optimizer's), `frozen`, `optimizer` (another one of ours, whose rule serves these variables). The first
             match wins; a pattern that matches nothing is an error in `build`.
         skip_nonfinite: whether a step whose gradients hold an infinity or NaN leaves weights and state as they are.
+        shard_state: whether the data-parallel devices of `keras.distribution` (JAX) keep a part of the state each
+            (ZeRO stage 1) and not a copy each.
 
     Attributes:
         slots: names of the state arrays, float32 (float64 for float64 variables); of the variable's shape each, or of
@@ -99,6 +105,7 @@ class Optimizer(keras.optimizers.Optimizer):
     name: Name | None = option(None)
     groups: Groups | None = option(None)
     skip_nonfinite: Switch = option(False)
+    shard_state: Switch = option(False)
 
     slots = ()
     from_weights = ()
@@ -133,7 +140,10 @@ class Optimizer(keras.optimizers.Optimizer):
         given.apply_defaults()
         values = {h.name: h.check(where, given.arguments[h.name]) for h in (*self._own, *self._common)}
         groups = relative_rates(where, values.pop("groups") or (), values["learning_rate"]) or None
-        of_keras = {"learning_rate", *(h.name for h in hyperparameters.declared(Optimizer))} - {"skip_nonfinite"}
+        of_keras = {"learning_rate", *(h.name for h in hyperparameters.declared(Optimizer))} - {
+            "skip_nonfinite",
+            "shard_state",
+        }
         super().__init__(**{name: value for name, value in values.items() if name in of_keras})
         for name, value in values.items():
             if name not in of_keras:
@@ -193,7 +203,7 @@ class Optimizer(keras.optimizers.Optimizer):
         config = super().get_config()
         config.update({h.name: getattr(self, h.name) for h in self._own if h.name not in config})
         config["groups"] = self.groups and [group_config(group) for group in self.groups]
-        config["skip_nonfinite"] = self.skip_nonfinite
+        config.update({name: getattr(self, name) for name in OURS})
         return config
 
     # State
@@ -204,6 +214,8 @@ class Optimizer(keras.optimizers.Optimizer):
             return
         if not variables:
             raise ValueError(f"`{type(self).__name__}` got no trainable variables: there is nothing to optimize.")
+        if self.shard_state:
+            check_can_shard(type(self).__name__)
         groups = assign_groups(type(self).__name__, self.groups or (), variables)
         decays = [self._use_weight_decay(variable) for variable in variables]
         plan = Plan(self, variables, groups, decays)
@@ -216,14 +228,13 @@ class Optimizer(keras.optimizers.Optimizer):
     def _add_slots(self, bucket, variables):
         first = variables[bucket.indices[0]]
         name = "flat" if isinstance(bucket, Flat) else first.path.replace("/", "_")
-        layout = getattr(first, "_layout", None) if isinstance(bucket, Alone) else None
         for slot in bucket.owner.slots:
             shape = bucket.slot_shape(slot)
             bucket.slots[slot] = self.add_variable(
                 shape,
                 initializer=keras.initializers.Constant(bucket.owner.initial(slot)),
                 dtype=bucket.dtype,
-                layout=layout if shape == tuple(first.shape) else None,
+                layout=slot_layout(first, shape, self.shard_state),
                 name=f"{name}_{slot}",
             )
 
