@@ -56,9 +56,10 @@ class RateRange(Range):
     """Accepts a finite number >= 0, a `LearningRateSchedule`, or a callable without arguments."""
 
     low: float = 0.0
+    high: float = 3e38  # a float32 variable holds it
 
     def check(self, where, name, value):
-        if isinstance(value, keras.optimizers.schedules.LearningRateSchedule) or callable(value):
+        if callable(value) and not isinstance(value, type):
             return value
         try:
             return super().check(where, name, value)
