@@ -13,9 +13,9 @@ from keras_dlopt.optimizers.memory import *  # noqa: F403
 from keras_dlopt.optimizers.minimize import minimize
 from keras_dlopt.optimizers.rate_free import *  # noqa: F403
 from keras_dlopt.optimizers.schedule_free import *  # noqa: F403
-from keras_dlopt.optimizers.table import TABLE, get, names
+from keras_dlopt.optimizers.table import TABLE, WRAPPERS, get, names
 from keras_dlopt.optimizers.wrappers import *  # noqa: F403
 
 _training_step.install()
 
-__all__ = ["TABLE", "Optimizer", "get", "minimize", "names", *TABLE]
+__all__ = ["TABLE", "WRAPPERS", "Optimizer", "get", "minimize", "names", *TABLE, *WRAPPERS]

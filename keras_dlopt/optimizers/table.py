@@ -23,10 +23,10 @@ _ROWS = (
     *rate_free.ROWS,
     *schedule_free.ROWS,
     *curvature.ROWS,
-    *wrappers.ROWS,
 )
 
 TABLE = {row.name: row for row in _ROWS}
+WRAPPERS = {row.name: row for row in wrappers.ROWS}  # apart: none of them is an optimizer without another one
 
 
 def _make_known_to_keras(row):
@@ -40,33 +40,35 @@ def _make_known_to_keras(row):
         keras.saving.get_custom_objects()[name] = row.optimizer  # ... and found, which Keras only does for its own
 
 
-for _row in _ROWS:
+for _row in (*_ROWS, *wrappers.ROWS):
     _make_known_to_keras(_row)
 
 
 def names(family=None):
-    """The names of all optimizers, or of one family.
+    """The names of all optimizers, or of one family; those of the wrappers, which need an optimizer, only by family.
 
     Example:
 
-    >>> names("drop-in")
-    ['SGD', 'RMSprop', 'Adam', 'AdamW', 'Adamax', 'Adagrad', 'Adadelta', 'Lion']
+    >>> names("wrapper")[:2]
+    ['Lookahead', 'Cautious']
     """
-    families = {row.family for row in _ROWS}
+    rows = (*_ROWS, *(wrappers.ROWS if family is not None else ()))
+    families = {row.family for row in rows}
     if family is not None and family not in families:
         raise invalid("names", "family", family, f"one of {sorted(families)}")
-    return [row.name for row in _ROWS if family in (None, row.family)]
+    return [row.name for row in rows if family in (None, row.family)]
 
 
 def get(identifier, **kwargs):
-    """The optimizer of that name (upper or lower case alike), made with `kwargs`.
+    """The optimizer or wrapper of that name (upper or lower case alike), made with `kwargs`.
 
     Example:
 
     >>> get("adabelief", learning_rate=0.01).name
     'ada_belief'
     """
-    found = {name.lower(): row for name, row in TABLE.items()}.get(str(identifier).lower())
+    known = TABLE | WRAPPERS
+    found = {name.lower(): row for name, row in known.items()}.get(str(identifier).lower())
     if found is None:
-        raise invalid("get", "identifier", identifier, f"one of {', '.join(TABLE)}")
+        raise invalid("get", "identifier", identifier, f"one of {', '.join(known)}")
     return found.optimizer(**kwargs)

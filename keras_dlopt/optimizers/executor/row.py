@@ -2,14 +2,14 @@
 
 import dataclasses
 
-from keras_dlopt.optimizers.executor.optimizer import Optimizer
+import keras
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
     """One optimizer: its class, where it comes from, its state in bytes a parameter, and what it is tested against."""
 
-    optimizer: type[Optimizer]
+    optimizer: type[keras.optimizers.Optimizer]
     family: str
     paper: str
     state_bytes: float

@@ -117,12 +117,15 @@ class RuleCall:
         """What to subtract from the weights, decay included, and the new slots."""
         owner, lr, decay, w = self.bucket.owner, self.lr, self.decay, self.w
         result, new = owner.rule(self.g, self._seen(), self._state(), self.t, *self._asked(owner.rule_asks))
+        u, factor = result if isinstance(result, tuple) else (result, 1.0)
+        filter_direction = vars(self.update.optimizer).get("filter_direction")  # of a wrapper, (bucket, u) -> u
+        if filter_direction is not None:
+            u = filter_direction(self.bucket, u)
         if "decay" in owner.rule_asks:
             decay = None
         if owner.whole_step:
-            step = result if decay is None else result + lr * decay * w
+            step = u if decay is None else u + lr * decay * w
         else:
-            u, factor = result if isinstance(result, tuple) else (result, 1.0)
             if decay is not None:
                 u, factor = u * factor + decay * w, 1.0
             # lr * factor * u, as a division: XLA copies a last multiplication into the kernel of every single
