@@ -4,15 +4,13 @@ import keras
 import numpy as np
 import pytest
 from cases import CASES
-from fitting import X, Y, fit, net
+from fitting import X, Y, fit
 from keras import ops
 from trajectories import variables
 
 from keras_dlopt import optimizers
 
 pytestmark = pytest.mark.both_backends
-
-TENSORFLOW = keras.backend.backend() == "tensorflow"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
@@ -67,13 +65,3 @@ def test_state_of_another_optimizer_is_refused():
     other.build(variables())
     with pytest.raises(ValueError, match="not that of this `Adam`.*v.0"):
         other.load_own_variables(store)
-
-
-@pytest.mark.skipif(not TENSORFLOW, reason="MirroredStrategy is TensorFlow's")
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
-def test_fit_under_mirrored_strategy_equals_one_device(case, mirrored):
-    _, expected = fit(case.make(0.01, weight_decay=0.01))
-    with mirrored.scope():
-        model, optimizer = net(), case.make(0.01, weight_decay=0.01)
-    _, losses = fit(optimizer, model=model)
-    np.testing.assert_allclose(losses, expected, rtol=1e-5)
