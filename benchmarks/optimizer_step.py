@@ -29,14 +29,31 @@ PEERS = {
 STEPS = 60
 
 
+def model_of(case):
+    """The Keras model whose variables are those of the case, or `None`."""
+    import keras
+    from keras import layers
+
+    if case == "resnet50":
+        return keras.applications.ResNet50(weights=None)
+    if case != "transformer":
+        return None
+    x = inputs = keras.Input((16,), dtype="int32")  # 12 layers of width 256, 9.7 M parameters
+    x = layers.Embedding(1000, 256)(x)
+    for _ in range(12):
+        y = layers.LayerNormalization()(x)
+        x = layers.Add()([x, layers.MultiHeadAttention(8, 32)(y, y)])
+        y = layers.Dense(1024, activation="gelu")(layers.LayerNormalization()(x))
+        x = layers.Add()([x, layers.Dense(256)(y)])
+    return keras.Model(inputs, layers.Dense(1000)(x))
+
+
 def shapes_of(case):
     if case == "small":  # 500 variables, 1.04 M parameters
         return [(64, 64), (64,)] * 250
     if case == "large":  # 6 variables, 25 M parameters
         return [(2048, 2048)] * 6
-    import keras
-
-    return [tuple(v.shape) for v in keras.applications.ResNet50(weights=None).trainable_variables]
+    return [tuple(v.shape) for v in model_of(case).trainable_variables]
 
 
 def random_arrays(shapes):
@@ -56,18 +73,19 @@ def time_calls(call):
         start = time.perf_counter()
         call()
         later.append(time.perf_counter() - start)
-    return {"first": first, "step": statistics.median(later)}
+    return {"first": first, "step": statistics.median(later), "mean": statistics.mean(later)}
 
 
-def measure_keras(module, name, jit, shapes):
+def measure_keras(module, name, jit, case):
     import keras
     import tensorflow as tf
 
     import keras_dlopt
 
     source = keras.optimizers if module == "keras" else keras_dlopt.optimizers
-    weights = [keras.Variable(w) for w in random_arrays(shapes)]
-    gradients = [tf.constant(g) for g in random_arrays(shapes)]
+    model = model_of(case)
+    weights = model.trainable_variables if model else [keras.Variable(w) for w in random_arrays(shapes_of(case))]
+    gradients = [tf.constant(g) for g in random_arrays([tuple(w.shape) for w in weights])]
     optimizer = getattr(source, name)(learning_rate=1e-3)
     optimizer.build(weights)
     step = tf.function(lambda: optimizer.apply(gradients, weights), jit_compile=jit)
@@ -82,9 +100,11 @@ def measure_keras(module, name, jit, shapes):
 def measure_optax(name, shapes):
     import jax
     import optax
+    import optax.contrib
 
     weights, gradients = ([jax.numpy.asarray(a) for a in random_arrays(shapes)] for _ in range(2))
-    rule = getattr(optax, name.lower())(1e-3)
+    rule = getattr(optax, name.lower(), None) or getattr(optax.contrib, name.lower())
+    rule = rule(1e-3)
     state = rule.init(weights)
 
     def step(weights, state, gradients):
@@ -104,18 +124,19 @@ def measure_torch(name, shapes, **kwargs):
     import torch
 
     weights = [torch.nn.Parameter(torch.tensor(w)) for w in random_arrays(shapes)]
-    for weight, gradient in zip(weights, random_arrays(shapes), strict=True):
-        weight.grad = torch.tensor(gradient)
+    if name == "Muon":  # torch's takes matrices only
+        weights = [weight for weight in weights if weight.ndim == 2]
+    for weight in weights:
+        weight.grad = torch.randn_like(weight)
     return time_calls(getattr(torch.optim, name)(weights, lr=1e-3, **kwargs).step)
 
 
 def measure(peer, name, case):
-    shapes = shapes_of(case)
     if peer.startswith("optax"):
-        return measure_optax(name, shapes)
+        return measure_optax(name, shapes_of(case))
     if peer.startswith("torch"):
-        return measure_torch(name, shapes, **{peer.split()[1]: True})
-    return measure_keras(peer.split()[0], name, PEERS[peer][1], shapes)
+        return measure_torch(name, shapes_of(case), **({} if name == "Muon" else {peer.split()[1]: True}))
+    return measure_keras(peer.split()[0], name, PEERS[peer][1], case)
 
 
 def in_process(peer, name, case):
@@ -151,12 +172,34 @@ def table(case, name, results):
     return lines
 
 
+def amortised_table(rounds):
+    """Mean step of the matrix rules, what they do every k-th step included, beside AdamW's: same variables, jit."""
+    results = {name: [] for name in ("AdamW", "Muon", "NorMuon", "SOAP", "Shampoo", "Kron")}
+    for _ in range(rounds):
+        for name in results:
+            results[name].append(in_process("keras_dlopt jit", name, "transformer"))
+    lines = [
+        "\n### Matrix rules, transformer, jit: mean step\n",
+        "| | first call, s | step, ms | this / AdamW |",
+        "|---|---|---|---|",
+    ]
+    for name, own in results.items():
+        ratios = sorted(r["mean"] / a["mean"] for r, a in zip(own, results["AdamW"], strict=True))
+        first, mean = (statistics.median(r[key] for r in own) for key in ("first", "mean"))
+        lines.append(
+            f"| {name} | {first:.2f} | {1000 * mean:.2f} | "
+            f"{statistics.median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f}) |"
+        )
+    return lines
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--optimizers", nargs="+", default=["Adam", "AdamW", "Lion"])
-    parser.add_argument("--cases", nargs="+", default=["small", "resnet50", "large"])
+    parser.add_argument("--optimizers", nargs="+", default=["Adam", "AdamW", "Lion", "Lamb", "Muon"])
+    parser.add_argument("--cases", nargs="+", default=["small", "resnet50", "transformer", "large"])
     parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=list(PEERS))
+    parser.add_argument("--amortised", action="store_true", help="add what the matrix rules cost beside AdamW")
     parser.add_argument("--out", help="Markdown file to write")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -179,6 +222,9 @@ def main():
                     results[peer].append(in_process(peer, name, case))
             lines += table(case, name, results)
             print("\n".join(lines[-len(results) - 3 :]), flush=True)
+    if arguments.amortised:
+        lines += amortised_table(arguments.rounds)
+        print("\n".join(lines[-8:]), flush=True)
     if arguments.out:
         with open(arguments.out, "w") as file:
             file.write("\n".join(lines) + "\n")
