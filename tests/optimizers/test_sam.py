@@ -35,7 +35,7 @@ def net(dtype="float32"):
 
 def fit(optimizer, model=None, epochs=5, **kwargs):
     model = model or net()
-    model.compile(optimizer, "mse", **{"jit_compile": False, **kwargs})
+    model.compile(optimizer, "mse", **{"jit_compile": not TENSORFLOW, **kwargs})
     history = model.fit(X, Y, batch_size=8, epochs=epochs, shuffle=False, verbose=0)
     return model.get_weights(), history.history["loss"]
 
@@ -106,7 +106,7 @@ def test_loss_and_metrics_are_those_of_the_weights_and_count_once():
 def test_batch_normalization_counts_once_and_at_the_weights():
     def trained(optimizer):
         model = linear(layers.Dense(4, kernel_initializer=keras.initializers.Orthogonal(seed=1)), norm, size=6)
-        model.compile(optimizer, "mse", jit_compile=False)
+        model.compile(optimizer, "mse", jit_compile=not TENSORFLOW)
         model.fit(X, Y[:, :1], batch_size=32, verbose=0)
         return [ops.convert_to_numpy(v) for v in norm.non_trainable_variables]
 
@@ -120,7 +120,7 @@ def test_batch_normalization_counts_once_and_at_the_weights():
 def test_both_gradients_see_the_same_dropout():
     """With the mask m twice, the weight is m times a number known in closed form."""
     model = linear(layers.Dropout(0.5, seed=3), size=16)
-    model.compile(SAM(keras.optimizers.SGD(0.1), rho=0.3), "mse", jit_compile=False)
+    model.compile(SAM(keras.optimizers.SGD(0.1), rho=0.3), "mse", jit_compile=not TENSORFLOW)
     seeds = []
     for _ in range(2):
         model.get_layer("head").set_weights([np.zeros((16, 1))])
@@ -136,7 +136,7 @@ def test_both_gradients_see_the_same_dropout():
 def test_accumulated_gradients_are_each_perturbed_by_their_own_batch():
     model = linear()
     inner = keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)
-    model.compile(SAM(inner, rho=0.25), "mse", jit_compile=False)
+    model.compile(SAM(inner, rho=0.25), "mse", jit_compile=not TENSORFLOW)
     x, y = np.array([[1.0], [1.0]]), np.array([[1.0], [-2.0]])
     model.fit(x[:1], y[:1], verbose=0)
     np.testing.assert_array_equal(head(model), [0.0])
@@ -175,13 +175,14 @@ def test_a_gradient_that_overflows_is_not_followed():
     assert np.abs(weights[0] - HIDDEN).max() > 1e-2
 
 
-def test_steps_per_execution_and_the_order_of_wrappers_change_nothing():
+def test_neither_execution_nor_the_order_of_wrappers_changes_anything():
     def twice(outer):
         sgd = keras.optimizers.SGD(0.1)
         return SAM(Lookahead(sgd), rho=0.3) if outer is SAM else Lookahead(SAM(sgd, rho=0.3))
 
     expected, losses = fit(twice(SAM))
-    for optimizer, kwargs in ((twice(SAM), {"steps_per_execution": 3}), (twice(Lookahead), {})):
+    eager = {"run_eagerly": True, "jit_compile": False}
+    for optimizer, kwargs in ((twice(SAM), {"steps_per_execution": 3}), (twice(Lookahead), {}), (twice(SAM), eager)):
         weights, other = fit(optimizer, **kwargs)
         np.testing.assert_allclose(other, losses, rtol=1e-6)
         for a, b in zip(weights, expected, strict=True):
@@ -212,6 +213,14 @@ def test_compiled_again_it_goes_on(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+def test_over_schedule_free_the_gradient_is_taken_around_the_point_between():
+    """In so small a neighbourhood SAM changes nothing."""
+    expected, _ = fit(optimizers.ScheduleFreeSGD(0.1))
+    weights, _ = fit(SAM(optimizers.ScheduleFreeSGD(0.1), rho=1e-7))
+    for a, b in zip(weights, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
 @pytest.mark.skipif(not TENSORFLOW, reason="MirroredStrategy is TensorFlow's")
 @pytest.mark.parametrize("compiled_in_scope", [True, False])
 def test_two_replicas_equal_one_device(mirrored, compiled_in_scope):
@@ -222,7 +231,7 @@ def test_two_replicas_equal_one_device(mirrored, compiled_in_scope):
 
     def train(model, scope=contextlib.nullcontext):
         with scope():
-            model.compile(SAM(keras.optimizers.SGD(0.1), rho=0.3), "mse", jit_compile=False)
+            model.compile(SAM(keras.optimizers.SGD(0.1), rho=0.3), "mse", jit_compile=not TENSORFLOW)
         return model.fit(X, Y[:, :1], batch_size=8, epochs=3, shuffle=False, verbose=0).history["loss"]
 
     one = model()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import references_wrappers as references
 from keras import layers, ops
-from trajectories import RUNNERS, run_compiled, run_mirrored, variables
+from trajectories import RUNNERS, START, run_compiled, run_mirrored, variables
 
 from keras_dlopt import optimizers
 from keras_dlopt.optimizers import (
@@ -86,6 +86,17 @@ def test_every_wrapper_is_held_against_a_reference():
     assert here == set(optimizers.WRAPPERS) == set(optimizers.names("wrapper"))
     assert not here & set(optimizers.names())
     assert isinstance(optimizers.get("lookahead", optimizer=keras.optimizers.SGD(0.1)), Lookahead)
+
+
+@pytest.mark.parametrize("name", optimizers.names("wrapper"))
+def test_state_bytes_are_those_of_the_table(name):
+    optimizer, weights = optimizers.get(name, optimizer=keras.optimizers.SGD(0.1)), variables()
+    before = len(optimizer.variables)
+    optimizer.build(weights)
+    state = sum(
+        4 * np.prod(v.shape) for v in optimizer.variables[: len(optimizer.variables) - before] if v.dtype != "int32"
+    )
+    assert state == optimizers.WRAPPERS[name].state_bytes * sum(w.size for w in START)
 
 
 # Noise
@@ -181,6 +192,15 @@ def test_what_cannot_be_wrapped_is_refused(name):
         wrapper(inner)
     with pytest.raises(TypeError, match="nonsense"):
         wrapper(keras.optimizers.SGD(0.1), nonsense=1)
+
+
+@pytest.mark.parametrize(
+    "inner", [keras.optimizers.Ftrl, keras.optimizers.ScheduleFreeAdamW, optimizers.ScheduleFreeSGD]
+)
+@pytest.mark.parametrize("wrapper", [Lookahead, Cautious])
+def test_weights_that_follow_from_the_state_alone_are_not_moved(wrapper, inner):
+    with pytest.raises(ValueError, match="computes them anew"):
+        wrapper(Grokfast(inner(0.1)))
 
 
 BAD = {

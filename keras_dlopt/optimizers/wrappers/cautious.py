@@ -34,6 +34,8 @@ class Cautious(Wrapper):
     array([-10.,  -4.], dtype=float32)
     """
 
+    moves_weights = True
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         object.__setattr__(self, "_gradients", {})  # tensors of the current step, which Keras is not to track

@@ -39,6 +39,7 @@ class Lookahead(Wrapper):
 
     sync_period: Count = 6
     slow_step: Share = 0.5
+    moves_weights = True
 
     def make_state(self, variables):
         self._slow = self.add_copies(variables, "slow")

@@ -9,6 +9,9 @@ from keras_dlopt.arguments import invalid
 from keras_dlopt.optimizers.executor import hyperparameters
 from keras_dlopt.optimizers.wrappers import replicas
 
+# They compute the weights anew from what they keep, and would take no notice, or harm, if somebody else moved them.
+RECOMPUTING = ("Ftrl", "MADGRAD", "ScheduleFreeAdamW", "ScheduleFreeRAdam", "ScheduleFreeSGD")
+
 
 class OfInner:
     """An attribute that is the inner optimizer's, to read and to set."""
@@ -39,7 +42,13 @@ class Wrapper(keras.optimizers.Optimizer):
     Args:
         optimizer: the optimizer to wrap, which then belongs to this wrapper.
         name: name of this wrapper.
+
+    Attributes:
+        moves_weights: whether the wrapper changes the weights or the update itself, and not only gradients. Such
+            wrappers refuse optimizers whose weights follow from their state alone.
     """
+
+    moves_weights = False
 
     weight_decay = OfInner()
     clipnorm = OfInner()
@@ -81,6 +90,10 @@ class Wrapper(keras.optimizers.Optimizer):
         for name, value in values.items():
             setattr(self, name, value)
         self._chain = optimizer._chain if isinstance(optimizer, Wrapper) else Chain(optimizer)
+        innermost = type(self._chain.optimizer).__name__
+        if self.moves_weights and innermost in RECOMPUTING:
+            accepted = f"an optimizer that moves the weights from where they are; {innermost} computes them anew"
+            raise invalid(where, "optimizer", optimizer, accepted)
         self._chain.wrappers.append(self)
 
     # What a subclass overrides
