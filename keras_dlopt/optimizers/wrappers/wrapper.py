@@ -149,7 +149,8 @@ class Wrapper(keras.optimizers.Optimizer):
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
             if not self.built:
-                self.build(trainable_variables)
+                with keras.name_scope(self.name, caller=self):
+                    self.build(trainable_variables)
         self.inner_optimizer.apply(grads, trainable_variables)
 
     def scale_loss(self, loss):
