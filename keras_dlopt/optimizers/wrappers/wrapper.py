@@ -100,6 +100,7 @@ class Wrapper(keras.optimizers.Optimizer):
 
     def make_state(self, variables):
         """Adds the variables that the wrapper keeps, when the optimizer is built."""
+        return  # AutoGraph warns of functions without a statement
 
     def transform(self, gradients, variables):
         """The gradients to go on with, in place of `gradients`."""
