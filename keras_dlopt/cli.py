@@ -112,23 +112,25 @@ def demo(parser):
 @command("list the optimizers: paper, bytes of state, default learning rate, what each is tested against")
 def optimizers(parser):
     parser.add_argument("--family", metavar="NAME", help='only these, such as "drop-in" (default: all)')
+    parser.add_argument("--markdown", action="store_true", help="as a Markdown table, as in docs/optimizers.md")
 
     def run(arguments):
         _import_keras_quietly()
-        from rich import console, table
+        from rich import box, console, table
 
-        from keras_dlopt.optimizers import TABLE
+        from keras_dlopt.optimizers.table import TABLE, WRAPPERS
 
-        families = list(dict.fromkeys(row.family for row in TABLE.values()))
+        rows = [*TABLE.values(), *WRAPPERS.values()]
+        families = list(dict.fromkeys(row.family for row in rows))
         if arguments.family not in (None, *families):
             raise Refused(f"--family must be one of {', '.join(families)}. Received: {arguments.family!r}")
-        listed = table.Table(box=None, pad_edge=False, header_style="bold")
+        listed = table.Table(box=box.MARKDOWN if arguments.markdown else None, pad_edge=False, header_style="bold")
         for title in ("name", "family", "paper", "bytes a parameter", "learning rate", "tested against"):
             listed.add_column(title, justify="right" if title in ("bytes a parameter", "learning rate") else "left")
-        for row in TABLE.values():
+        for row in rows:
             if arguments.family in (None, row.family):
-                numbers = (f"{row.state_bytes:g}", f"{row.learning_rate:g}")
-                listed.add_row(row.name, row.family, row.paper, *numbers, row.tested_against)
+                rate = "the inner one's" if row.name in WRAPPERS else f"{row.learning_rate:g}"
+                listed.add_row(row.name, row.family, row.paper, f"{row.state_bytes:g}", rate, row.tested_against)
         out = console.Console()
         out.width = out.measure(listed, options=out.options.update(max_width=1000)).maximum  # cells are never cut
         out.print(listed)

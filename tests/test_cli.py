@@ -1,6 +1,7 @@
 """`keras-dlopt`: help, version, and one clear line for everything that cannot run."""
 
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -112,17 +113,25 @@ def listed(capsys, *arguments):
 
 
 def test_lists_every_optimizer_of_the_table(capsys):
-    from keras_dlopt.optimizers import TABLE
+    from keras_dlopt.optimizers.table import TABLE, WRAPPERS
 
+    rows = [*TABLE.values(), *WRAPPERS.values()]
     header, *lines = listed(capsys)
     assert re.split("  +", header.strip()) == [
         *("name", "family", "paper", "bytes a parameter", "learning rate", "tested against")
     ]
-    assert len({line.index(row.tested_against) for line, row in zip(lines, TABLE.values(), strict=True)}) == 1
+    assert len({line.index(row.tested_against) for line, row in zip(lines, rows, strict=True)}) == 1
     adam = next(line for line in lines if line.startswith("Adam "))
     assert re.split(" {2,}", adam.strip()) == [
         *("Adam", "drop-in", "arXiv 1412.6980", "8", "0.001", "keras.optimizers.Adam")
     ]
+
+
+def test_the_page_has_the_table_as_it_is_now(capsys):
+    """Mended by `keras-dlopt optimizers --markdown`, whose lines go into docs/optimizers.md."""
+    page = (pathlib.Path(__file__).parents[1] / "docs" / "optimizers.md").read_text()
+    table = [line.strip() for line in listed(capsys, "--markdown") if line.strip()]
+    assert "\n".join(table) in page
 
 
 def test_lists_one_family(capsys):

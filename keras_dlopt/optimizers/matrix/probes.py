@@ -1,0 +1,16 @@
+"""Random probes that are a function of the step: equal on all replicas, and again after loading."""
+
+import keras
+from keras import ops
+
+
+def normal(shape, dtype, t):
+    """Independent standard normal numbers, the same ones at every call with the same step `t`."""
+    step = ops.cast(t, "int32")
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.random.stateless_normal(shape, ops.stack([step, ops.zeros_like(step)]), dtype, alg="philox")
+    import jax
+
+    return jax.random.normal(jax.random.fold_in(jax.random.key(0), step), shape, dtype)

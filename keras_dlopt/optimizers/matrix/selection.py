@@ -1,0 +1,98 @@
+"""Which variables a matrix rule takes, and which its companion."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+import keras
+
+from keras_dlopt.arguments import check_number, invalid
+from keras_dlopt.optimizers.matrix.views import view
+
+# Names of variables that are no linear map from their first axes to their last.
+_GAINS = re.compile(r"bias|gamma|beta|gain|scale|depthwise")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Patterns:
+    """Accepts a list of patterns and of functions `variable -> bool`."""
+
+    def check(self, where, name, value):
+        if not isinstance(value, list | tuple):
+            raise invalid(where, name, value, "a list of patterns or functions")
+        return [self._check_one(where, name, one) for one in value]
+
+    def _check_one(self, where, name, one):
+        if isinstance(one, dict):  # a function that came through `get_config`
+            one = keras.saving.deserialize_keras_object(one)
+        if isinstance(one, str):
+            _check_pattern(where, name, one)
+        elif not callable(one):
+            raise invalid(where, name, one, "a list of patterns or functions")
+        return one
+
+
+@dataclasses.dataclass(frozen=True)
+class _AxesByPattern:
+    """Accepts a dictionary: pattern -> number of input axes."""
+
+    def check(self, where, name, value):
+        if not isinstance(value, dict):
+            raise invalid(where, name, value, "a dictionary: pattern -> number of input axes")
+        for pattern, axes in value.items():
+            _check_pattern(where, name, pattern)
+            check_number(where, f"{name}[{pattern}]", axes, low=1, integer=True)
+        return dict(value)
+
+
+def _check_pattern(where, name, pattern):
+    try:
+        re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise invalid(where, name, pattern, f"patterns that compile ({error})") from None
+
+
+Patterns = Annotated[list, _Patterns()]
+AxesByPattern = Annotated[dict, _AxesByPattern()]
+
+
+def excluded(variable, patterns):
+    """Whether one of `patterns` is found in the variable's path, or is a function that says so."""
+    return any(p(variable) if isinstance(p, Callable) else re.search(p, variable.path) for p in patterns or ())
+
+
+def is_embedding(variable):
+    """Whether the variable itself is called an embedding: a kernel of a layer called so is not one."""
+    return "embed" in _name(variable).lower()
+
+
+def is_matrix(variable):
+    """Whether the variable is a kernel: of rank 2 or more, no vector in disguise, no bias and no gain.
+
+    The biases (heads, head size) of attention layers are the reason for asking the name: they have rank 2.
+    """
+    if len(variable.shape) < 2 or _GAINS.search(_name(variable).lower()):
+        return False
+    return min(view(variable.path, tuple(variable.shape))[1:3]) > 1
+
+
+def find_head(variables):
+    """The path of the model's output kernel, or `None`.
+
+    Keras lists variables in the order of the layers, so it is the last matrix, unless another layer's variables
+    follow it (as the last norm's do where the output layer is the embedding table again) or there is no matrix
+    before it.
+    """
+    matrices = [v for v in variables if is_matrix(v) and not is_embedding(v)]
+    if len(matrices) < 2 or _layer(matrices[-1]) != _layer(variables[-1]):
+        return None
+    return matrices[-1].path
+
+
+def _name(variable):
+    return variable.path.rpartition("/")[2]
+
+
+def _layer(variable):
+    return variable.path.rpartition("/")[0]
