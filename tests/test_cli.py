@@ -42,6 +42,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"keras-dlopt {keras_dlopt.__version__}\n"
 
 
+MINE = ("--name", "mine", "--zone", "us-west4-a")
 REFUSED = [
     (["paint"], "keras-dlopt: argument COMMAND: invalid choice: 'paint' (choose from"),
     (["--paint"], "keras-dlopt: unrecognized arguments: --paint"),
@@ -60,6 +61,29 @@ REFUSED = [
     (["demo", "--rungs", "5,,6"], "such as 5,6,8-10. Received: ''"),
     (["demo", "--rungs", "adam"], "such as 5,6,8-10. Received: 'adam'"),
     (["optimizers", "--family", "fast"], "keras-dlopt optimizers: --family must be one of drop-in, "),
+    (["tpu", "sell"], "keras-dlopt tpu: argument COMMAND: invalid choice: 'sell' (choose from"),
+    (["tpu", "list", "--family", "v9"], "keras-dlopt tpu list: --family must be one of v2, v3, v4, v5e, v5p, v6e, 7x."),
+    (["tpu", "show"], "keras-dlopt tpu show: the following arguments are required: SLICE"),
+    (["tpu", "show", "v5-8"], "keras-dlopt tpu show: SLICE must be a TPU slice such as 'v5e-8'"),
+    (["tpu", "show", "v5-8"], "near it: v5p-8, v5e-8"),
+    (["tpu", "command", "v5e-8", "--zone", "us-west4-a"], "the following arguments are required: --name"),
+    (["tpu", "command", "v5e-8", "--name", "mine"], "the following arguments are required: --zone"),
+    (["tpu", "command", "v5e-8", *MINE, "--what", "stop"], "argument --what: invalid choice: 'stop'"),
+    (["tpu", "command", "v5e-8", *MINE, "--runtime", "torch"], "argument --runtime: invalid choice: 'torch'"),
+    (
+        ["tpu", "command", "v5e-8", *MINE, "--name", "Mine"],
+        "keras-dlopt tpu command: --name must be up to 63 lower-case",
+    ),
+    (
+        ["tpu", "command", "v5e-8", *MINE, "--zone", "west"],
+        "tpu command: --zone must be a zone such as 'us-central1-a'",
+    ),
+    (["tpu", "command", "v5e-8", *MINE, "--what", "ssh", "--spot"], "tpu command: --spot must be left out with 'ssh'"),
+    (["tpu", "command", "v5e-8", *MINE, "--run", "ls"], "tpu command: --run must be left out with 'create'"),
+    (
+        ["tpu", "command", "7x-8", *MINE],
+        "tpu command: `7x-8` has no gcloud command to create it: TPU7x is created through",
+    ),
 ]
 
 
@@ -138,6 +162,71 @@ def test_lists_one_family(capsys):
     from keras_dlopt.optimizers import names
 
     assert [line.split()[0] for line in listed(capsys, "--family", "first order")[1:]] == names("first order")
+
+
+def test_lists_every_tpu_slice(capsys):
+    from keras_dlopt import tpu_configs
+
+    assert cli.main(["tpu", "list"]) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert re.split("  +", header.strip()) == [
+        *("name", "chips", "hosts", "VMs", "HBM, GiB", "bf16 TFLOP/s", "topology")
+    ]
+    assert [line.split()[0] for line in lines] == tpu_configs.names()
+    assert len({line.index(tpu_configs.load(line.split()[0]).topology) for line in lines}) == 1
+    rows = {line.split()[0]: line.split()[1:] for line in lines}
+    assert rows["v5e-16"] == ["16", "2", "4", "256", "3152", "v5e:4x4"]
+    assert rows["v4-8"] == ["4", "1", "1", "128", "1100", "v4:2x2x1"]
+    assert rows["7x-8192"] == ["4096", "1024", "1024", "786432", "9449472", "tpu7x:16x16x16"]
+
+
+def test_lists_the_tpu_slices_of_one_family_as_markdown(capsys):
+    assert cli.main(["tpu", "list", "--family", "v6e", "--markdown"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert [line.split("|")[1].strip() for line in lines[2:]] == [f"v6e-{n}" for n in (1, 4, 8, 16, 32, 64, 128, 256)]
+
+
+def test_shows_a_tpu_slice_with_a_source_for_every_figure(capsys):
+    assert cli.main(["tpu", "show", "v5litepod-8"]) == 0
+    title, *lines = capsys.readouterr().out.splitlines()
+    assert title == "v5e-8: the number counts chips"
+    sources = {line.split()[0]: line for line in lines if line.startswith("[")}
+    assert sources["[1]"] == "[1] TPU v5e: https://cloud.google.com/tpu/docs/v5e"
+    figures = [re.split("  +", line.strip()) for line in lines if not line.startswith(("[", "note: "))]
+    assert ["memory", "[1]", "128 GiB, 16 a chip"] in figures
+    assert ["peak bfloat16", "[1]", "1576 TFLOP/s, 197 a chip"] in figures
+    cited = {number for _, numbers, _ in figures for number in numbers.split()}
+    assert cited == set(sources) and len(figures) == 23
+
+
+def test_shows_what_no_source_states(capsys):
+    assert cli.main(["tpu", "show", "v2-8"]) == 0
+    assert re.search(r"^largest system +no source states it *$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_prints_a_command_for_a_tpu_slice(capsys):
+    arguments = ["--what", "queued", "--spot", "--runtime", "jax", "--project", "a lab"]
+    assert cli.main(["tpu", "command", "v5e-16", *MINE, *arguments]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert said.out == (
+        "gcloud compute tpus queued-resources create mine --node-id=mine --zone=us-west4-a "
+        "--accelerator-type=v5litepod-16 --runtime-version=v2-alpha-tpuv5-lite --spot '--project=a lab'\n"
+    )
+
+
+def test_a_zone_that_is_not_known_is_a_warning(capsys):
+    assert cli.main(["tpu", "command", "v4-8", *MINE, "--what", "ssh", "--run", "echo hi; ls"]) == 0
+    said = capsys.readouterr()
+    assert said.err == (
+        "keras-dlopt tpu command: warning: v4-8 is not known to be in us-west4-a, but in us-central2-b\n"
+    )
+    assert said.out.endswith("ssh mine --zone=us-west4-a --worker=all '--command=echo hi; ls'\n")
+
+
+def test_the_tpu_command_alone_lists_its_commands(capsys):
+    assert cli.main(["tpu"]) == 0
+    assert re.findall(r"^ {4}(\w+) ", capsys.readouterr().out, re.MULTILINE) == ["list", "show", "command"]
 
 
 def test_a_command_is_one_registered_function(monkeypatch, capsys):

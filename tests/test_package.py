@@ -1,12 +1,14 @@
 """The package as a whole: what importing costs and brings, README and docstring examples, the installed files."""
 
 import doctest
+import fnmatch
 import importlib
 import pathlib
 import pkgutil
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -72,6 +74,16 @@ def test_the_readme_example_runs(tmp_path, monkeypatch):
     zeros = sum((kernel == 0).sum() for kernel in kernels) / sum(kernel.size for kernel in kernels)
     assert abs(zeros - 0.8) < 1e-3
     assert names["accuracy"] > 0.92
+
+
+def test_every_file_of_tpu_configs_is_installed():
+    """Setuptools takes modules by itself, and other files only if a pattern of `package-data` matches."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert "keras_dlopt.tpu_configs" in settings["packages"]
+    patterns = settings["package-data"]["keras_dlopt.tpu_configs"]
+    data = [path.name for path in (ROOT / "tpu_configs").iterdir() if path.is_file() and path.suffix != ".py"]
+    assert len(data) == 7
+    assert [name for name in data if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)] == []
 
 
 def test_a_missing_package_is_one_line_with_the_command_that_brings_it():
