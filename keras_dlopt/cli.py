@@ -189,12 +189,11 @@ def _tpu_show(parser):
         def cited(field):
             return " ".join(f"[{numbers.setdefault(s, len(numbers) + 1)}]" for s in found.sources.get(field, ()))
 
-        shown = _table("", "", "")
-        shown.show_header = False
-        for title, text, field in _tpu_figures(found):
-            shown.add_row(title, cited(field), text)
+        rows = [(title, cited(field), text) for title, text, field in _tpu_figures(found)]
+        titles, citations = (max(map(len, column)) for column in list(zip(*rows, strict=True))[:2])
         print(f"{found.name}: the number counts {found.counts}")
-        _print_uncut(shown)
+        for title, citation, text in rows:
+            print(f"{title:<{titles}}  {citation:<{citations}}  {text}")
         for note in found.notes:
             print(f"note: {note}")
         for source, number in numbers.items():

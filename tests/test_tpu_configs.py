@@ -13,7 +13,7 @@ import sys
 
 import pytest
 import yaml
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keras_dlopt import tpu_configs
@@ -165,6 +165,10 @@ VIOLATIONS = {
         lambda d: d["commands"].update(create="gcloud {name} {zone} [--sport]"),
         r"\(commands.create=.*sport",
     ),
+    "a command with a field of a field": (
+        lambda d: d["commands"].update(create="gcloud {name} {zone} {name.upper.x}"),
+        r"\(commands.create=.*upper",
+    ),
     "an open brace": (lambda d: d["commands"].update(create="gcloud {name} {zone} {"), r"\(commands.create=.*\[\]"),
     "an open bracket": (lambda d: d["commands"].update(create="gcloud {name} {zone} [--spot"), r"\(commands.create="),
     "no slices": (lambda d: d["slices"].update(value=[]), r"\(slices=.*not empty"),
@@ -288,6 +292,7 @@ def test_a_family_that_gcloud_cannot_create_says_so():
         tpu_configs.load("7x-8").command("create", "mine", "us-central1-c")
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(
     st.text() | st.from_regex(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True),
     st.text() | st.just("us-west4-a"),

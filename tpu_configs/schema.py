@@ -46,70 +46,69 @@ class _Family:
 
     def slices(self):
         """Checks every entry, then the slices, and that every source is used."""
-        family = self._text("family", self.data["family"])
-        number = {field: self._number(field) for field in _NUMBERS}
-        whole = {field: self._number(field, integer=True) for field in _WHOLE}
-        if number["compiler_hbm_gib"] * whole["compiler_devices_per_chip"] >= number["hbm_gib"] + _ROUNDING_GIB:
-            accepted = f"within the chip's {number['hbm_gib']:g} GiB"
-            raise self._invalid("compiler_hbm_gib", number["compiler_hbm_gib"], accepted)
-        shared = {
-            "family": family,
+        optional = self.data.keys() & set(_OPTIONAL)
+        numbers = {field: self._number(field) for field in _NUMBERS}
+        self.per = {field: self._number(field, integer=True) for field in _WHOLE}
+        if numbers["compiler_hbm_gib"] * self.per["compiler_devices_per_chip"] >= numbers["hbm_gib"] + _ROUNDING_GIB:
+            accepted = f"within the chip's {numbers['hbm_gib']:g} GiB"
+            raise self._invalid("compiler_hbm_gib", numbers["compiler_hbm_gib"], accepted)
+        self.shared = {
+            "family": self._text("family", self.data["family"]),
             "counts": check_choice(self.file, "counts", self._cited("counts"), _COUNTS),
             "interconnect": self._text("interconnect", self._cited("interconnect")),
-            "ici_gb_per_s": self._number("ici_gb_per_s") if "ici_gb_per_s" in self.data else None,
-            "pod_chips": self._number("pod_chips", integer=True) if "pod_chips" in self.data else None,
+            "ici_gb_per_s": self._number("ici_gb_per_s") if "ici_gb_per_s" in optional else None,
+            "pod_chips": self._number("pod_chips", integer=True) if "pod_chips" in optional else None,
             "frameworks": self._frameworks(),
-            "commands": self._commands() if "commands" in self.data else {},
-            "no_commands": None,
+            "commands": self._commands() if "commands" in optional else {},
+            "no_commands": self._text("no_commands", self._cited("no_commands")) if "no_commands" in optional else None,
             "notes": tuple(self._text("notes", note) for note in self._list("notes", self.data.get("notes", []), 0)),
-            **number,
+            **numbers,
         }
-        if "no_commands" in self.data:
-            shared["no_commands"] = self._text("no_commands", self._cited("no_commands"))
-        names = {
-            "accelerator_type": self._template("accelerator_type", "{number}"),
-            "topology": self._template("topology", "{shape}"),
-        }
-        runtimes = self._runtimes(shared["frameworks"]) if "runtimes" in self.data else {}
-        zones = self._zones("zones", self._cited("zones"))
+        self.accelerator_type = self._template("accelerator_type", "{number}")
+        self.topology = self._template("topology", "{shape}")
+        self.runtimes = self._runtimes() if "runtimes" in optional else {}
+        self.zones = self._zones("zones", self._cited("zones"))
         rows = self._list("slices", self._cited("slices"))
-        found = [self._slice(f"slices[{i}]", row, shared, whole, names, zones, runtimes) for i, row in enumerate(rows)]
+        found = [self._slice(f"slices[{i}]", row) for i, row in enumerate(rows)]
         self._check_together(found)
         return found
 
-    def _slice(self, field, row, shared, whole, names, zones, runtimes):
+    def _slice(self, field, row):
         self._mapping(field, row, ("name", "shape", "hosts", "vms"), ("zones",))
         shape = row["shape"]
         if not isinstance(shape, str) or not re.fullmatch("[1-9][0-9]*(x[1-9][0-9]*){1,2}", shape):
             raise self._invalid(f"{field}.shape", shape, 'two or three counts of chips such as "2x4"')
         chips = math.prod(int(n) for n in shape.split("x"))
-        cores = chips * whole["cores_per_chip"]
-        number = chips if shared["counts"] == "chips" else cores
-        if row["name"] != f"{shared['family']}-{number}":
-            accepted = f"{shared['family']}-{number}, for {shape} is {chips} chips and {cores} cores"
+        cores = chips * self.per["cores_per_chip"]
+        number = chips if self.shared["counts"] == "chips" else cores
+        name = f"{self.shared['family']}-{number}"
+        if row["name"] != name:
+            accepted = f"{name}, for {shape} is {chips} chips and {cores} cores"
             raise self._invalid(f"{field}.name", row["name"], accepted)
-        if chips > (shared["pod_chips"] or chips):
-            raise self._invalid(f"{field}.shape", shape, f"at most pod_chips = {shared['pod_chips']} chips")
+        pod = self.shared["pod_chips"]
+        if pod is not None and chips > pod:
+            raise self._invalid(f"{field}.shape", shape, f"at most pod_chips = {pod} chips")
         hosts = check_number(self.file, f"{field}.hosts", row["hosts"], low=1, integer=True)
-        if hosts != math.ceil(chips / whole["chips_per_host"]):
-            accepted = f"{math.ceil(chips / whole['chips_per_host'])}, for a host has {whole['chips_per_host']} chips"
+        needed = math.ceil(chips / self.per["chips_per_host"])
+        if hosts != needed:
+            accepted = f"{needed}, for a host has {self.per['chips_per_host']} chips"
             raise self._invalid(f"{field}.hosts", hosts, accepted)
         vms = check_number(self.file, f"{field}.vms", row["vms"], low=1, integer=True)
         if vms < hosts or chips % vms:
             raise self._invalid(f"{field}.vms", vms, f"at least {hosts} (hosts) and a divisor of {chips} (chips)")
         return Slice(
-            name=row["name"],
-            accelerator_type=names["accelerator_type"].format(number=number),
-            topology=names["topology"].format(shape=shape),
+            name=name,
+            accelerator_type=self.accelerator_type.format(number=number),
+            topology=self.topology.format(shape=shape),
             chips=chips,
             cores=cores,
             hosts=hosts,
             vms=vms,
-            compiler_devices=chips * whole["compiler_devices_per_chip"],
-            zones=self._zones(f"{field}.zones", row["zones"]) if "zones" in row else zones,
-            runtimes={name: text.format(pod="-pod" if vms > 1 else "") for name, text in runtimes.items()},
+            compiler_devices=chips * self.per["compiler_devices_per_chip"],
+            zones=self._zones(f"{field}.zones", row["zones"]) if "zones" in row else self.zones,
+            runtimes={key: text.format(pod="-pod" if vms > 1 else "") for key, text in self.runtimes.items()},
             sources=self._by_attribute(),
-            **shared,
+            **self.shared,
         )
 
     def _by_attribute(self):
@@ -123,7 +122,7 @@ class _Family:
         chips = [s.chips for s in found]
         if chips != sorted(set(chips)):
             raise self._invalid("slices", [s.name for s in found], "each size once, the smallest first")
-        ranks = {s.topology.count("x") for s in found if s.chips > 1}
+        ranks = {s.topology.count("x") for s in found}
         if len(ranks) > 1:
             raise self._invalid("slices", [s.topology for s in found], "all of two or all of three dimensions")
         cited = {source for sources in self.sources.values() for source in sources}
@@ -169,7 +168,8 @@ class _Family:
             raise self._invalid("frameworks", found, "each framework once")
         return tuple(found)
 
-    def _runtimes(self, frameworks):
+    def _runtimes(self):
+        frameworks = self.shared["frameworks"]
         data = self._mapping("runtimes", self.data["runtimes"], (*frameworks, "source"))
         self._cite("runtimes", data["source"])
         for name in frameworks:
@@ -185,15 +185,12 @@ class _Family:
             text, field = self._text(f"commands.{what}", data[what]), f"commands.{what}"
             try:
                 fill(text, dict.fromkeys(FIELDS, "x"))
-                brackets = set("[]") & set(re.sub(r"\[[^][]*\]", "", text))
-            except (ValueError, LookupError):
-                brackets = True
-            if brackets or not text.startswith("gcloud ") or not ("{name}" in text and "{zone}" in text):
-                fields = ", ".join(FIELDS)
-                accepted = (
-                    f"a gcloud command with {{name}}, {{zone}}, no other fields than {fields}, and optional parts in []"
-                )
-                raise self._invalid(field, text, accepted)
+                fits = not set("[]") & set(re.sub(r"\[[^][]*\]", "", text))
+            except (ValueError, LookupError, AttributeError):
+                fits = False
+            if not (fits and text.startswith("gcloud ") and "{name}" in text and "{zone}" in text):
+                accepted = "a gcloud command with {name} and {zone}, optional parts in [], and of the fields "
+                raise self._invalid(field, text, accepted + ", ".join(FIELDS))
         return {what: data[what] for what in COMMANDS}
 
     def _template(self, field, slot):
