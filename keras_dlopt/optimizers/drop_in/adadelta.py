@@ -39,6 +39,7 @@ class Adadelta(Optimizer):
     rho: UnitInterval = 0.95
     epsilon: Positive = 1e-7
     slots = ("a", "d")
+    nonnegative = ("a", "d")
 
     def rule(self, g, w, s, t):
         a = mix(s.a, ops.square(g), self.rho)

@@ -37,6 +37,7 @@ class Adagrad(Optimizer):
     initial_accumulator_value: NonNegative = 0.1
     epsilon: Positive = 1e-7
     slots = ("a",)
+    nonnegative = ("a",)
 
     def initial(self, slot):
         return self.initial_accumulator_value

@@ -42,6 +42,8 @@ class Adam(Optimizer):
     epsilon: Positive = 1e-7
     amsgrad: Switch = False
 
+    nonnegative = ("v", "v_max")
+
     @property
     def slots(self):
         return ("m", "v", "v_max") if self.amsgrad else ("m", "v")

@@ -40,6 +40,7 @@ class Adamax(Optimizer):
     beta_2: UnitInterval = 0.999
     epsilon: Positive = 1e-7
     slots = ("m", "u")
+    nonnegative = ("u",)
 
     def rule(self, g, w, s, t):
         m = mix(s.m, g, self.beta_1)

@@ -53,6 +53,7 @@ class Ftrl(Optimizer):
     beta: NonNegative = 0.0
     keep_weights: Switch = False
     slots = ("n", "z")
+    nonnegative = ("n",)
     needs_weights = True
     whole_step = True
 

@@ -42,6 +42,7 @@ class Lamb(Optimizer):
     beta_2: UnitInterval = 0.999
     epsilon: Positive = 1e-7
     slots = ("m", "v")
+    nonnegative = ("v",)
     needs_weights = True
 
     def rule(self, g, w, s, t, each):

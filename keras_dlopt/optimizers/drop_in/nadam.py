@@ -44,6 +44,7 @@ class Nadam(Optimizer):
     beta_2: UnitInterval = 0.999
     epsilon: Positive = 1e-7
     slots = ("m", "v")
+    nonnegative = ("v",)
     shared = {"product": 1.0}
 
     def _mu(self, t):

@@ -45,6 +45,8 @@ class RMSprop(Optimizer):
     centered: Switch = False
     whole_step = True
 
+    nonnegative = ("v",)
+
     @property
     def slots(self):
         return ("v", *(["m"] if self.momentum else []), *(["mean"] if self.centered else []))

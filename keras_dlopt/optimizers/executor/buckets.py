@@ -7,7 +7,11 @@ import math
 import keras
 from keras import ops
 
+from keras_dlopt.optimizers.executor.codecs import Bfloat16, Blockwise8Bit
 from keras_dlopt.optimizers.executor.each import Each
+from keras_dlopt.optimizers.executor.variable_names import is_embedding
+
+_DECODED_TOGETHER = 2**22  # elements of stacked matrices with low-precision state
 
 
 class Bucket:
@@ -17,18 +21,35 @@ class Bucket:
         owner: the optimizer whose rule and hyperparameters serve these variables.
         group: the parameter group that all of them belong to.
         decays: whether weight decay applies to them.
-        dtype: what the rule computes in and the slots are stored in.
+        dtype: what the rule computes in, and slots without a codec are stored in.
+        state_dtype: what the slots that have an element for each of the variables' are stored in.
         indices: positions of the variables in the list that the optimizer was built with.
         shapes: their shapes.
-        slots: name -> keras.Variable, made by the optimizer.
+        slots: name -> keras.Variable, or the variables of a codec by name; made by the optimizer.
+        codecs: name -> codec, of the slots that have one.
         each: per-variable reductions over what `pack` gives.
     """
 
-    def __init__(self, owner, group, decays, dtype, indices, shapes):
+    stacked = False
+
+    def __init__(self, owner, group, decays, dtype, state_dtype, indices, shapes):
         self.owner, self.group, self.decays, self.dtype = owner, group, decays, dtype
         self.indices, self.shapes = indices, shapes
         self.slots = {}
+        self.codecs = self._make_codecs(state_dtype)
         self.each = self.make_each()
+
+    def _make_codecs(self, state_dtype):
+        if state_dtype == "float32":
+            return {}
+        owner = self.owner
+        # Different sizes: a slot of this shape has an element for each of the variable's, whatever that one's shape.
+        shape = tuple(range(2, 4 if self.stacked else 2 + len(self.shapes[0])))
+        # Slots that are weights are compared with weights, and need their precision.
+        names = [s for s in owner.slots if s not in owner.from_weights and owner.slot_shape(s, shape) == shape]
+        if state_dtype == "bfloat16":
+            return {name: Bfloat16() for name in names}
+        return {name: Blockwise8Bit(name not in owner.nonnegative, self.stacked) for name in names}
 
     @property
     def decay(self):
@@ -85,13 +106,14 @@ class Alone(Bucket):
 class Flat(Bucket):
     """Small variables as one vector."""
 
-    def __init__(self, owner, group, decays, dtype, indices, shapes):
+    def __init__(self, owner, group, decays, dtype, state_dtype, indices, shapes):
         order = list(range(len(indices)))
         if "each" in owner.rule_asks + owner.measure_asks:
             # By size, for those of equal size are the rows of a matrix to `each`. In the given order otherwise: XLA
             # compiles 500 variables in two thirds of the time when neighbours differ.
             order.sort(key=lambda i: math.prod(shapes[i]))
-        super().__init__(owner, group, decays, dtype, [indices[i] for i in order], [shapes[i] for i in order])
+        indices, shapes = ([values[i] for i in order] for values in (indices, shapes))
+        super().__init__(owner, group, decays, dtype, state_dtype, indices, shapes)
 
     @property
     def sizes(self):
@@ -125,10 +147,12 @@ class Flat(Bucket):
 class Stacked(Bucket):
     """Matrices of equal shape as one tensor (count, rows, columns); a variable may give several."""
 
-    def __init__(self, owner, group, decays, dtype, indices, shapes, views):
+    stacked = True
+
+    def __init__(self, owner, group, decays, dtype, state_dtype, indices, shapes, views):
         self.views = views
         self.counts = [view[0] for view in views]
-        super().__init__(owner, group, decays, dtype, indices, shapes)
+        super().__init__(owner, group, decays, dtype, state_dtype, indices, shapes)
 
     @property
     def matrix(self):
@@ -148,7 +172,9 @@ class Stacked(Bucket):
         ]
 
     def _split(self, tensor):
-        ends = list(itertools.accumulate(self.counts))[:-1]
+        # A matrix has one place on the first axis, or several in a row: the scales of its blocks.
+        places = tensor.shape[0] // sum(self.counts)
+        ends = [places * end for end in itertools.accumulate(self.counts)][:-1]
         return ops.split(tensor, ends) if ends else [tensor]
 
     def slot_shape(self, slot):
@@ -165,7 +191,8 @@ class Plan:
     """Which rule serves which variables of an optimizer, in which buckets.
 
     Variables of fewer than `flat_below` elements that share rule, group, decay and dtype become one flat bucket:
-    concatenating them costs less than a rule call each. Large ones are never copied together. Frozen ones are in none.
+    concatenating them costs less than a rule call each. Large ones are never copied together, nor are those whose state
+    is in low precision, so that each has blocks of its own. Frozen ones are in none.
 
     Attributes:
         buckets: all `Bucket`s.
@@ -182,17 +209,18 @@ class Plan:
             owner = self._serves(group.optimizer or optimizer, variable)
             shape = tuple(variable.shape)
             dtype = "float64" if keras.backend.standardize_dtype(variable.dtype) == "float64" else "float32"
+            state_dtype = _state_dtype(optimizer, group, variable)
             form, view, apart = owner.form, None, None
-            if form == "flat" and math.prod(shape) >= optimizer.flat_below:
+            if form == "flat" and (math.prod(shape) >= optimizer.flat_below or state_dtype != "float32"):
                 form = "alone"
             if form == "alone":
                 apart = index
             if form == "stacked":
                 view = tuple(owner.matrices(variable))
                 apart = view[1:3]
-            key = (form, owner, group, decay, dtype, apart)
+            key = (form, owner, group, decay, dtype, state_dtype, apart)
             members.setdefault(key, []).append((index, shape, view))
-        self.buckets = [_make_bucket(key, own) for key, own in members.items()]
+        self.buckets = [_make_bucket(key, part) for key, own in members.items() for part in _parts(key, own)]
         self.owners = list(dict.fromkeys(bucket.owner for bucket in self.buckets))
         self.shared = []
 
@@ -207,6 +235,25 @@ class Plan:
     def rate_of(self, owner):
         """What multiplies the learning rate where `owner` serves, besides the group's multiplier."""
         return next((o.companion_learning_rate for o, c in self._companions.items() if c is owner), 1.0)
+
+
+def _state_dtype(optimizer, group, variable):
+    """What the state of `variable` is stored in: small ones, embeddings and float64 are only compressed on request."""
+    if keras.backend.standardize_dtype(variable.dtype) == "float64":
+        return "float32"  # as they are
+    if group.state_dtype is not None:
+        return group.state_dtype
+    spared = math.prod(variable.shape) < optimizer.flat_below or is_embedding(variable)
+    return "float32" if spared else optimizer.state_dtype or "float32"
+
+
+def _parts(key, members):
+    """All `members`; where their state is to be decoded only a few at a time, so that it never is all at once."""
+    form, state_dtype = key[0], key[-2]
+    if form != "stacked" or state_dtype == "float32":
+        return [members]
+    together = max(1, _DECODED_TOGETHER // math.prod(members[0][1]))
+    return [members[i : i + together] for i in range(0, len(members), together)]
 
 
 def _make_bucket(key, members):

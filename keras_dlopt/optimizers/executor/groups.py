@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import keras
 
-from keras_dlopt.arguments import check_number, invalid
+from keras_dlopt.arguments import check_choice, check_number, invalid
+from keras_dlopt.optimizers.executor.codecs import STATE_DTYPES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Group:
         frozen: `True` keeps these variables as they are and gives them no state.
         optimizer: another optimizer of ours whose rule serves these variables; its learning rate stands in
             `learning_rate`, as a multiple of the main one.
+        state_dtype: replaces the optimizer's, for all of these variables, small ones and embeddings too.
     """
 
     match: str | Callable
@@ -27,6 +29,7 @@ class Group:
     weight_decay: float | None = None
     frozen: bool = False
     optimizer: object = None
+    state_dtype: str | None = None
 
     def picks(self, variable):
         if callable(self.match):
@@ -62,6 +65,8 @@ def _parse(where, group):
         check_number(where, "groups[learning_rate]", group["learning_rate"], low=0)
     if group.get("optimizer") is not None:
         group = group | _parse_optimizer(where, group)
+    if group.get("state_dtype") is not None:
+        check_choice(where, "groups[state_dtype]", group["state_dtype"], STATE_DTYPES)
     if group.get("weight_decay") is not None:
         check_number(where, "groups[weight_decay]", group["weight_decay"], low=0)
     if not isinstance(group.get("frozen", False), bool):
@@ -99,6 +104,7 @@ _OF_THE_WHOLE = (
     "groups",
     "skip_nonfinite",
     "shard_state",
+    "state_dtype",
 )
 
 

@@ -13,7 +13,8 @@ from typing import Annotated
 
 import keras
 
-from keras_dlopt.arguments import check_number, invalid
+from keras_dlopt.arguments import check_choice, check_number, invalid
+from keras_dlopt.optimizers.executor.codecs import STATE_DTYPES
 from keras_dlopt.optimizers.executor.groups import parse_groups
 
 
@@ -52,6 +53,16 @@ class Text:
 
 
 @dataclasses.dataclass(frozen=True)
+class OneOf:
+    """Accepts certain strings."""
+
+    choices: tuple
+
+    def check(self, where, name, value):
+        return check_choice(where, name, value, self.choices)
+
+
+@dataclasses.dataclass(frozen=True)
 class RateRange(Range):
     """Accepts a finite number >= 0, a `LearningRateSchedule`, or a callable without arguments."""
 
@@ -76,6 +87,7 @@ Count = Annotated[int, Range(1, integer=True)]
 TwoOrMore = Annotated[int, Range(2, integer=True)]
 Switch = Annotated[bool, Flag()]
 Name = Annotated[str, Text()]
+StateDtype = Annotated[str, OneOf(STATE_DTYPES)]
 LearningRate = Annotated[float | keras.optimizers.schedules.LearningRateSchedule | Callable, RateRange()]
 
 

@@ -19,6 +19,7 @@ from keras_dlopt.optimizers.executor.hyperparameters import (
     NonNegative,
     Positive,
     Share,
+    StateDtype,
     Switch,
     TwoOrMore,
     option,
@@ -28,7 +29,7 @@ from keras_dlopt.optimizers.executor.sharding import check_can_shard, slot_layou
 from keras_dlopt.optimizers.executor.update import Update, asked
 
 # The common arguments that Keras's optimizers do not have, besides the groups.
-OURS = ("skip_nonfinite", "shard_state")
+OURS = ("skip_nonfinite", "shard_state", "state_dtype")
 
 
 @typing.dataclass_transform(field_specifiers=(option,))
@@ -72,16 +73,21 @@ class Optimizer(keras.optimizers.Optimizer):
         name: name of the optimizer.
         groups: parameter groups, a list of dictionaries: `match` (a pattern searched for in `variable.path`, or a
             function `variable -> bool`) and any of `learning_rate` (a multiplier), `weight_decay` (replaces the
-            optimizer's), `frozen`, `optimizer` (another one of ours, whose rule serves these variables). The first
-            match wins; a pattern that matches nothing is an error in `build`.
+            optimizer's), `frozen`, `optimizer` (another one of ours, whose rule serves these variables), `state_dtype`
+            (replaces the optimizer's). The first match wins; a pattern that matches nothing is an error in `build`.
         skip_nonfinite: whether a step whose gradients hold an infinity or NaN leaves weights and state as they are.
         shard_state: whether the data-parallel devices of `keras.distribution` (JAX) keep a part of the state each
             (ZeRO stage 1) and not a copy each.
+        state_dtype: what large variables keep their state in, as far as it has an element for each of theirs:
+            "float32", "bfloat16" (2 bytes an element) or "int8" (1.016 bytes, in blocks of 256 with a scale each; see
+            `keras_dlopt.optimizers.executor.codecs`). Variables of less than `flat_below` elements and embeddings keep
+            float32 unless the `state_dtype` of their group says otherwise. `None` is "float32".
 
     Attributes:
         slots: names of the state arrays, float32 (float64 for float64 variables); of the variable's shape each, or of
             `slot_shape(slot, shape)`, where `()` is one value a variable.
-        from_weights: those of the slots that start as the weights of the first step.
+        from_weights: those of the slots that start as the weights of the first step; never in low precision.
+        nonnegative: those of the slots that are never below 0, and so need no sign in 8 bits.
         shared: name -> start of the scalars over all variables; `measure` and `combine` update them.
         form: "flat" for elementwise rules, "alone" for rules that must see a variable in its own shape, "stacked" for
             rules of matrices, which see those of equal shape as one tensor (count, rows, columns).
@@ -106,9 +112,11 @@ class Optimizer(keras.optimizers.Optimizer):
     groups: Groups | None = option(None)
     skip_nonfinite: Switch = option(False)
     shard_state: Switch = option(False)
+    state_dtype: StateDtype | None = option(None)
 
     slots = ()
     from_weights = ()
+    nonnegative = ()
     shared = types.MappingProxyType({})
     form = "flat"
     flat_below = 2**15
@@ -140,10 +148,7 @@ class Optimizer(keras.optimizers.Optimizer):
         given.apply_defaults()
         values = {h.name: h.check(where, given.arguments[h.name]) for h in (*self._own, *self._common)}
         groups = relative_rates(where, values.pop("groups") or (), values["learning_rate"]) or None
-        of_keras = {"learning_rate", *(h.name for h in hyperparameters.declared(Optimizer))} - {
-            "skip_nonfinite",
-            "shard_state",
-        }
+        of_keras = {"learning_rate", *(h.name for h in hyperparameters.declared(Optimizer))} - set(OURS)
         super().__init__(**{name: value for name, value in values.items() if name in of_keras})
         for name, value in values.items():
             if name not in of_keras:
@@ -228,15 +233,22 @@ class Optimizer(keras.optimizers.Optimizer):
     def _add_slots(self, bucket, variables):
         first = variables[bucket.indices[0]]
         name = "flat" if isinstance(bucket, Flat) else first.path.replace("/", "_")
+
+        def add(shape, start, dtype, name):
+            layout = slot_layout(first, shape, self.shard_state)
+            return self.add_variable(shape, keras.initializers.Constant(start), dtype, layout=layout, name=name)
+
         for slot in bucket.owner.slots:
-            shape = bucket.slot_shape(slot)
-            bucket.slots[slot] = self.add_variable(
-                shape,
-                initializer=keras.initializers.Constant(bucket.owner.initial(slot)),
-                dtype=bucket.dtype,
-                layout=slot_layout(first, shape, self.shard_state),
-                name=f"{name}_{slot}",
-            )
+            shape, start = bucket.slot_shape(slot), bucket.owner.initial(slot)
+            codec = bucket.codecs.get(slot)
+            if codec is None:
+                bucket.slots[slot] = add(shape, start, bucket.dtype, f"{name}_{slot}")
+                continue
+            starts = codec.constants(start)
+            bucket.slots[slot] = {
+                part: add(shape, starts[part], dtype, f"{name}_{slot}_{part}")
+                for part, (shape, dtype) in codec.variables(shape).items()
+            }
 
     def _add_shared(self, owner):
         return {

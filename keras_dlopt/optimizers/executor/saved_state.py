@@ -3,28 +3,35 @@
 from keras import ops
 
 
-def _slots(optimizer):
-    """The id of each slot's variable -> (bucket, name of the slot)."""
-    buckets = optimizer._plan.buckets if optimizer.built else ()
-    return {id(v): (bucket, slot) for bucket in buckets for slot, v in bucket.slots.items()}
+def _arrays(optimizer):
+    """The id of each slot's variable -> (bucket, name of the slot, end of its name in files, the variable).
+
+    A slot in 8 bits is two variables, codes and scales.
+    """
+    found = {}
+    for bucket in optimizer._plan.buckets if optimizer.built else ():
+        for slot, stored in bucket.slots.items():
+            parts = stored if isinstance(stored, dict) else {"codes": stored}
+            for part, variable in parts.items():
+                found[id(variable)] = (bucket, slot, "" if part == "codes" else f".{part}", variable)
+    return found
 
 
 def save_state(optimizer, store):
     """Writes the arrays of `optimizer` to `store`: `m.3` is slot m of the fourth variable, `0` another variable."""
-    slots = _slots(optimizer)
-    for bucket, slot in slots.values():
-        values = bucket.unpack_slot(slot, bucket.slots[slot])
-        for index, value in zip(bucket.indices, values, strict=True):
-            store[f"{slot}.{index}"] = ops.convert_to_numpy(value)
-    for i, variable in enumerate(v for v in optimizer.variables if id(v) not in slots):
+    arrays = _arrays(optimizer)
+    for bucket, slot, end, variable in arrays.values():
+        for index, value in zip(bucket.indices, bucket.unpack_slot(slot, variable), strict=True):
+            store[f"{slot}.{index}{end}"] = ops.convert_to_numpy(value)
+    for i, variable in enumerate(v for v in optimizer.variables if id(v) not in arrays):
         store[str(i)] = ops.convert_to_numpy(variable)
 
 
 def load_state(optimizer, store):
     """Reads what `save_state` wrote; arrays of another optimizer or model are an error."""
-    slots = _slots(optimizer)
-    others = [v for v in optimizer.variables if id(v) not in slots]
-    expected = {f"{slot}.{i}" for bucket, slot in slots.values() for i in bucket.indices}
+    arrays = _arrays(optimizer)
+    others = [v for v in optimizer.variables if id(v) not in arrays]
+    expected = {f"{slot}.{i}{end}" for bucket, slot, end, _ in arrays.values() for i in bucket.indices}
     expected |= {str(i) for i in range(len(others))}
     if set(store.keys()) != expected:
         odd = sorted(set(store.keys()) ^ expected)
@@ -32,8 +39,8 @@ def load_state(optimizer, store):
             f"The saved state is not that of this `{type(optimizer).__name__}`: it has {len(store.keys())} arrays, "
             f"{len(expected)} are expected; not in both: {', '.join(odd[:6])}{', ...' if len(odd) > 6 else ''}."
         )
-    for bucket, slot in slots.values():
-        values = [ops.convert_to_tensor(store[f"{slot}.{i}"][()]) for i in bucket.indices]
-        bucket.slots[slot].assign(bucket.pack_slot(slot, values))
+    for bucket, slot, end, variable in arrays.values():
+        values = [ops.convert_to_tensor(store[f"{slot}.{i}{end}"][()]) for i in bucket.indices]
+        variable.assign(bucket.pack_slot(slot, values))
     for i, variable in enumerate(others):
         variable.assign(store[str(i)])

@@ -1,12 +1,15 @@
 """One step of an optimizer on one replica: its rules called, slots and weights assigned."""
 
+import contextlib
 import inspect
+import math
 import types
 
 import keras
 from keras import ops
 
 from keras_dlopt.optimizers.executor.buckets import Alone
+from keras_dlopt.optimizers.executor.tiles import compiled_by_xla, in_tiles, tile_count
 
 ASKS = ("lr", "decay", "each", "before", "shared", "loss", "curvature")
 
@@ -44,6 +47,7 @@ class Update:
 
     def run(self):
         """Updates all weights and slots."""
+        done = []
         for owner, shared in zip(self.plan.owners, self.shared, strict=True):
             calls = (
                 RuleCall(self, bucket, slots)
@@ -54,7 +58,9 @@ class Update:
                 calls = list(calls)
                 self._update_shared(owner, shared, calls)
             for call in calls:
-                call.run()
+                # What is decoded is gone before the next decodes.
+                with waiting_for(done if call.bucket.codecs else []):
+                    done = call.run()
 
     def _update_shared(self, owner, shared, calls):
         before = {name: dense(variable) for name, variable in shared.items()}
@@ -92,35 +98,36 @@ class RuleCall:
         if self.decay is not None or owner.needs_weights or owner.from_weights:
             self.w = bucket.pack([dense(update.variables[i]) for i in bucket.indices])
         self.t = ops.cast(optimizer.iterations + 1, bucket.dtype)
-        self.old = {name: dense(slot) for name, slot in slots.items()}
-        for name in owner.from_weights:
-            self.old[name] = ops.where(ops.equal(self.t, 1), self.w, self.old[name])
         self.given = {"lr": self.lr, "decay": self.decay, "each": bucket.each}
+        self.filter_direction = vars(optimizer).get("filter_direction")  # of a wrapper, (bucket, u) -> u
 
     def measure(self):
         """What this bucket adds to the sums over all variables."""
-        owner = self.bucket.owner
-        return owner.measure(self.g, self._seen(), self._state(), self.t, *self._asked(owner.measure_asks))
+        owner, state = self.bucket.owner, self._state(self._stored(), self.w)
+        return owner.measure(self.g, self._seen(self.w), state, self.t, *self._asked(owner.measure_asks))
 
     def run(self):
-        """Calls the rule and assigns the slots and the weights."""
-        bucket, update = self.bucket, self.update
-        step, new = self._step()
-        for name, value in new.items():
-            update.optimizer.assign(self.slots[name], update.if_finite(self._keep_absent(name, value), self.old[name]))
+        """Calls the rule and assigns the slots and the weights; returns the step that these have made."""
+        bucket, update, stored = self.bucket, self.update, self._stored()
+        step, new = self._step_in_tiles(stored) if self._tile_count > 1 else self._step(self.g, self.w, stored)
+        for name, values in new.items():
+            keras.tree.map_structure(self._assign, self.slots[name], values, stored[name])
         step = step if update.finite is None else ops.where(update.finite, step, ops.zeros_like(step))
         for i, part in zip(bucket.indices, bucket.unpack(step), strict=True):
             if i in update.grads:
                 update.optimizer.assign_sub(update.variables[i], part)
+        return [step]
 
-    def _step(self):
-        """What to subtract from the weights, decay included, and the new slots."""
-        owner, lr, decay, w = self.bucket.owner, self.lr, self.decay, self.w
-        result, new = owner.rule(self.g, self._seen(), self._state(), self.t, *self._asked(owner.rule_asks))
+    def _assign(self, slot, new, old):
+        self.update.optimizer.assign(slot, self.update.if_finite(new, old))
+
+    def _step(self, g, w, stored):
+        """What to subtract from the weights, decay included, and what to store."""
+        owner, lr, decay, state = self.bucket.owner, self.lr, self.decay, self._state(stored, w)
+        result, new = owner.rule(g, self._seen(w), state, self.t, *self._asked(owner.rule_asks))
         u, factor = result if isinstance(result, tuple) else (result, 1.0)
-        filter_direction = vars(self.update.optimizer).get("filter_direction")  # of a wrapper, (bucket, u) -> u
-        if filter_direction is not None:
-            u = filter_direction(self.bucket, u)
+        if self.filter_direction is not None:
+            u = self.filter_direction(self.bucket, u)
         if "decay" in owner.rule_asks:
             decay = None
         if owner.whole_step:
@@ -133,17 +140,61 @@ class RuleCall:
             step = ops.divide(u, 1 / (lr * factor))
         if decay is not None and owner.proximal_weight_decay:
             step = step / (1 + lr * decay)
-        return step, {name: new.get(name, self.old[name]) for name in (*owner.from_weights, *new)}
+        old = vars(state)
+        new = {name: new.get(name, old[name]) for name in (*owner.from_weights, *new)}
+        return step, {name: self._encoded(name, self._keep_absent(name, new[name], old[name])) for name in new}
 
-    def _seen(self):
+    # Low precision
+
+    def _stored(self):
+        return keras.tree.map_structure(dense, self.slots)
+
+    def _state(self, stored, w):
+        """The slots as the rule sees them."""
+        codecs, state = self.bucket.codecs, {}
+        for name, value in stored.items():
+            value = codecs[name].decode(value) if name in codecs else value
+            state[name] = ops.where(ops.equal(self.t, 1), w, value) if name in self.bucket.owner.from_weights else value
+        return types.SimpleNamespace(**state)
+
+    def _encoded(self, name, value):
+        codec = self.bucket.codecs.get(name)
+        return value if codec is None else codec.encode(value, self.update.optimizer.iterations)
+
+    @property
+    def _tile_count(self):
+        """How many tiles the rule is called on one after the other, so that only one of them is decoded."""
+        bucket, owner = self.bucket, self.bucket.owner
+        elementwise = owner.form == "flat" and not {"each", "curvature"} & set(owner.rule_asks)
+        elementwise = elementwise and set(owner.slots) == {*bucket.codecs, *owner.from_weights}
+        if not bucket.codecs or not elementwise or self.filter_direction is not None or compiled_by_xla():
+            return 1
+        return tile_count(math.prod(bucket.shapes[0]))
+
+    def _step_in_tiles(self, stored):
+        """`_step` of a variable alone, tile by tile."""
+        shape, dtype = self.bucket.shapes[0], self.bucket.dtype
+        tile = (math.prod(shape) // self._tile_count,)
+
+        def step(arrays):
+            step, new = self._step(arrays["g"], arrays.get("w"), arrays["stored"])
+            return {"step": step, "stored": arrays["stored"] | new}
+
+        arrays = {"g": self.g, "stored": stored} | ({} if self.w is None else {"w": self.w})
+        floats = keras.KerasTensor(tile, dtype)
+        slots = {name: floats for name in stored}
+        for name, codec in self.bucket.codecs.items():
+            slots[name] = {part: keras.KerasTensor(*spec) for part, spec in codec.variables(tile).items()}
+        done = in_tiles(step, self._tile_count, arrays, {"step": floats, "stored": slots})
+        new = keras.tree.map_structure(lambda x, old: ops.reshape(x, old.shape), done["stored"], stored)
+        return ops.reshape(done["step"], shape), new
+
+    def _seen(self, w):
         """The weights as the rule sees them: after weight decay, unless that is its own business or comes later."""
         owner = self.bucket.owner
         if self.decay is None or owner.proximal_weight_decay or "decay" in owner.rule_asks:
-            return self.w
-        return self.w - self.lr * self.decay * self.w
-
-    def _state(self):
-        return types.SimpleNamespace(**self.old)
+            return w
+        return w - self.lr * self.decay * w
 
     def _asked(self, names):
         return [self._get(name) for name in names]
@@ -163,14 +214,23 @@ class RuleCall:
         pairs = zip(self.bucket.indices, self.bucket.shapes, strict=True)
         return self.bucket.pack([dense(values[i]) if i in values else ops.zeros(s) for i, s in pairs])
 
-    def _keep_absent(self, name, new):
+    def _keep_absent(self, name, new, old):
         """`new`, but the old values for the variables of the bucket that got no gradient."""
         bucket, grads = self.bucket, self.update.grads
         if all(i in grads for i in bucket.indices):
             return new
-        unpacked = (bucket.unpack_slot(name, value) for value in (self.old[name], new))
+        unpacked = (bucket.unpack_slot(name, value) for value in (old, new))
         pairs = zip(bucket.indices, *unpacked, strict=True)
         return bucket.pack_slot(name, [n if i in grads else o for i, o, n in pairs])
+
+
+def waiting_for(tensors):
+    """A context whose work starts when `tensors` are there. XLA, and so JAX, orders work by itself."""
+    if keras.backend.backend() != "tensorflow":
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    return tf.control_dependencies(tensors)
 
 
 def dense(value):

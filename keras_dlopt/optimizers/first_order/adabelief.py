@@ -41,6 +41,7 @@ class AdaBelief(Optimizer):
     beta_2: UnitInterval = 0.999
     epsilon: Positive = 1e-16
     slots = ("m", "s")
+    nonnegative = ("s",)
 
     def rule(self, g, w, s, t):
         m = mix(s.m, g, self.beta_1)

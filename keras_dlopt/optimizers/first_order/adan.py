@@ -45,6 +45,7 @@ class Adan(Optimizer):
     beta_3: UnitInterval = 0.99
     epsilon: Positive = 1e-8
     slots = ("m", "v", "n", "g_last")
+    nonnegative = ("n",)
     proximal_weight_decay = True
 
     def rule(self, g, w, s, t):

@@ -48,6 +48,8 @@ class AdaPNM(Optimizer):
     epsilon: Positive = 1e-8
     amsgrad: Switch = True
 
+    nonnegative = ("v", "v_max")
+
     @property
     def slots(self):
         return ("m", "m_last", "v", "v_max") if self.amsgrad else ("m", "m_last", "v")

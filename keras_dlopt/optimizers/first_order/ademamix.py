@@ -46,6 +46,7 @@ class AdEMAMix(Optimizer):
     alpha: NonNegative = 5.0
     epsilon: Positive = 1e-8
     slots = ("m", "z", "v")
+    nonnegative = ("v",)
 
     def rule(self, g, w, s, t):
         m, z = mix(s.m, g, self.beta_1), mix(s.z, g, self.beta_3)

@@ -41,6 +41,7 @@ class ADOPT(Optimizer):
     beta_2: UnitInterval = 0.9999
     epsilon: Positive = 1e-6
     slots = ("m", "v")
+    nonnegative = ("v",)
 
     def rule(self, g, w, s, t):
         limit = ops.power(t - 1, 0.25)

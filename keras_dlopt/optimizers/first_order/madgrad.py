@@ -41,6 +41,7 @@ class MADGRAD(Optimizer):
     momentum: UnitInterval = 0.9
     epsilon: NonNegative = 1e-6
     slots = ("x0", "s", "nu")
+    nonnegative = ("nu",)
     from_weights = ("x0",)
     whole_step = True
 

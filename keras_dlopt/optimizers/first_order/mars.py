@@ -46,6 +46,7 @@ class MARS(Optimizer):
     gamma: NonNegative = 0.025
     epsilon: Positive = 1e-8
     slots = ("m", "v", "g_last")
+    nonnegative = ("v",)
 
     def takes(self, variable):
         return len(variable.shape) >= 2

@@ -43,6 +43,7 @@ class NAdamW(Optimizer):
     epsilon: Positive = 1e-8
     weight_decay: NonNegative | None = 1e-4
     slots = ("m", "v")
+    nonnegative = ("v",)
 
     def rule(self, g, w, s, t):
         m = mix(s.m, g, self.beta_1)

@@ -45,6 +45,7 @@ class RAdam(Optimizer):
     beta_2: UnitInterval = 0.999
     epsilon: Positive = 1e-8
     slots = ("m", "v")
+    nonnegative = ("v",)
 
     def rule(self, g, w, s, t):
         m = mix(s.m, g, self.beta_1)

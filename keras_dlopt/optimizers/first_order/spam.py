@@ -58,6 +58,7 @@ class SPAM(Optimizer):
     warmup: Count = 150
     settle: Count = 20
     slots = ("m", "v")
+    nonnegative = ("v",)
     needs_weights = True
     whole_step = True
 

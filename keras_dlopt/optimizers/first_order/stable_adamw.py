@@ -46,6 +46,7 @@ class StableAdamW(Optimizer):
     epsilon: Positive = 1e-8
     weight_decay: NonNegative | None = 0.01
     slots = ("m", "v")
+    nonnegative = ("v",)
     needs_weights = True
 
     def rule(self, g, w, s, t, each, decay):

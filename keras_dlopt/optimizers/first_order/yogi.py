@@ -42,6 +42,7 @@ class Yogi(Optimizer):
     epsilon: Positive = 1e-3
     initial_accumulator_value: NonNegative = 1e-6
     slots = ("m", "v")
+    nonnegative = ("v",)
 
     def initial(self, slot):
         return self.initial_accumulator_value

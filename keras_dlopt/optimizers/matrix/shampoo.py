@@ -77,6 +77,8 @@ class Shampoo(KernelOptimizer):
     graft: Annotated[str, _Graft()] = "adam"
     epsilon: Positive = 1e-8
 
+    nonnegative = ("v",)
+
     @property
     def slots(self):
         return ("m", "left", "right", "root_left", "root_right", *(("v",) if self.graft == "adam" else ()))

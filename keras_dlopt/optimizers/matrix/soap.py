@@ -61,6 +61,7 @@ class SOAP(KernelOptimizer):
     epsilon: Positive = 1e-8
 
     slots = ("m", "v", "left", "right", "q_left", "q_right")
+    nonnegative = ("v",)
     needs_weights = True
     whole_step = True
 

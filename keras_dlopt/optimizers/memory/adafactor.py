@@ -95,6 +95,7 @@ class _Unfactored(Adafactor):
     """Adafactor for scalars and vectors."""
 
     slots = ("v",)
+    nonnegative = ("v",)
     form = "flat"
 
     def slot_shape(self, slot, shape):

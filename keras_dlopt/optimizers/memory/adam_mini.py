@@ -52,6 +52,7 @@ class AdamMini(Optimizer):
     epsilon: Positive = 1e-8
 
     slots = ("m", "v")
+    nonnegative = ("v",)
     form = "alone"
     block = "neuron"
 

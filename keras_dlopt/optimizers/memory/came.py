@@ -93,6 +93,7 @@ class _Unfactored(CAME):
     """CAME for scalars and vectors."""
 
     slots = ("m", "v")
+    nonnegative = ("v",)
     form = "flat"
 
     def slot_shape(self, slot, shape):

@@ -48,6 +48,8 @@ class SM3(Optimizer):
 
     form = "alone"
 
+    nonnegative = ("mu",)
+
     @property
     def slots(self):
         return ("m", "mu") if self.momentum else ("mu",)

@@ -54,6 +54,7 @@ class DAdaptAdam(Optimizer):
     d0: Positive = 1e-6
     growth_rate: GrowthRate | None = None
     slots = ("m", "v", "s")
+    nonnegative = ("v",)
     needs_weights = True
     whole_step = True
 

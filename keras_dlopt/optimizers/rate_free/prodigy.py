@@ -58,6 +58,7 @@ class Prodigy(Optimizer):
     d_coef: Positive = 1.0
     growth_rate: GrowthRate | None = None
     slots = ("m", "v", "s", "start")
+    nonnegative = ("v",)
     from_weights = ("start",)
     whole_step = True
 

@@ -53,6 +53,7 @@ class ScheduleFreeAdamW(ScheduleFree):
     r: NonNegative = 0.0
     weight_lr_power: NonNegative = 2.0
     slots = ("z", "v")
+    nonnegative = ("v",)
 
     def direction(self, g, s, t):
         v = mix(s.v, ops.square(g), self.beta_2)

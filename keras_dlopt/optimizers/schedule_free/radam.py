@@ -49,6 +49,7 @@ class ScheduleFreeRAdam(ScheduleFree):
     weight_lr_power: NonNegative = 2.0
     silent_sgd_phase: Switch = True
     slots = ("z", "v")
+    nonnegative = ("v",)
 
     def pace(self, t):
         longest, length = self._lengths(t)
