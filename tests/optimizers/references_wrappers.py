@@ -136,3 +136,17 @@ def nested(decay):
         return weights
 
     return follow(step)
+
+
+def mechanized(base, **kwargs):
+    """optax.contrib.mechanize over an optimizer of optax's."""
+    import jax
+    import optax
+
+    with jax.enable_x64(True):
+        optimizer, weights = optax.contrib.mechanize(base, **kwargs), doubles(START)
+        state, update = optimizer.init(weights), jax.jit(optimizer.update)
+        for t in range(STEPS):
+            updates, state = update(doubles(numpy_gradient(weights, t)), state, weights)
+            weights = doubles(optax.apply_updates(weights, updates))
+        return weights

@@ -1,8 +1,9 @@
-"""Bad input for every argument of every optimizer: nothing but a clear `ValueError`."""
+"""Bad input for every argument of every optimizer and wrapper: nothing but a clear `ValueError`."""
 
 import inspect
 import math
 
+import keras
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,12 +11,12 @@ from hypothesis import strategies as st
 from keras_dlopt import optimizers
 from keras_dlopt.optimizers.executor.hyperparameters import Range
 
-# Every optimizer's own arguments; those that all have in common once.
+# Everyone's own arguments; those that all have in common once.
 ARGUMENTS = [
     (name, argument)
-    for name, row in optimizers.TABLE.items()
+    for name, row in (optimizers.TABLE | optimizers.WRAPPERS).items()
     for argument, parameter in inspect.signature(row.optimizer).parameters.items()
-    if parameter.kind is not parameter.KEYWORD_ONLY or name == "Adam"
+    if parameter.kind is not parameter.KEYWORD_ONLY or name in ("Adam", "Lookahead")
 ]
 
 # What is right for no argument at all.
@@ -39,8 +40,9 @@ MAYBE = st.one_of(
 
 def make(name, argument, value):
     """The optimizer, or the message of the `ValueError`; any other error is the test's."""
+    needed = {"optimizer": keras.optimizers.SGD(0.1)} if name in optimizers.WRAPPERS else {}
     try:
-        return optimizers.get(name, **{argument: value}), None
+        return optimizers.get(name, **needed | {argument: value}), None
     except ValueError as error:
         return None, str(error)
 
@@ -70,8 +72,9 @@ def test_anything_at_all_is_taken_whole_or_refused(name, argument, value):
 
 @pytest.mark.parametrize(("name", "argument"), ARGUMENTS)
 def test_numbers_end_where_the_declaration_says(name, argument):
-    declared = {h.name: h for h in (*type(optimizers.get(name))._own, *optimizers.Adam._common)}[argument]
-    if not isinstance(declared.accepts, Range):
+    known = (optimizers.TABLE | optimizers.WRAPPERS)[name].optimizer._own + optimizers.Adam._common
+    declared = next((h for h in known if h.name == argument), None)
+    if declared is None or not isinstance(declared.accepts, Range):
         return
     low, high = declared.accepts.low, declared.accepts.high
     beyond = [low - 1, high * 1.1 + 1] + [

@@ -16,6 +16,7 @@ from keras_dlopt.optimizers import (
     GradientNoise,
     Grokfast,
     Lookahead,
+    Mechanic,
 )
 
 pytestmark = pytest.mark.both_backends
@@ -33,8 +34,9 @@ WRAPPED = {
     "GradientCentralization": GradientCentralization,
     "AdaptiveGradientClipping": AdaptiveGradientClipping,
     "GradientNoise": lambda o: GradientNoise(o, seed=1),
+    "Mechanic": lambda o: Mechanic(o, s_init=0.5),
 }
-EACH = list(WRAPPED.values())
+EACH = [wrapper for name, wrapper in WRAPPED.items() if name != "Lookahead"] + [WRAPPED["Lookahead"]]
 WRAPPED["all"] = lambda o: functools.reduce(lambda inner, wrapper: wrapper(inner), EACH, o)
 
 
@@ -58,7 +60,7 @@ def assert_close(model, other, atol):
         np.testing.assert_allclose(a, b, atol=atol)
 
 
-@pytest.mark.parametrize("name", ["Lookahead", "Cautious", "all"])
+@pytest.mark.parametrize("name", ["Lookahead", "Cautious", "Mechanic", "all"])
 def test_acts_once_an_update_and_not_once_a_batch(name):
     expected = fit(WRAPPED[name](keras.optimizers.Adam(0.01, epsilon=1e-3)))
     accumulating = keras.optimizers.Adam(0.01, epsilon=1e-3, gradient_accumulation_steps=2)
@@ -66,7 +68,7 @@ def test_acts_once_an_update_and_not_once_a_batch(name):
 
 
 @pytest.mark.parametrize("inner", [keras.optimizers.Adam, optimizers.Adam], ids=["keras", "ours"])
-@pytest.mark.parametrize("name", ["Lookahead", "all"])
+@pytest.mark.parametrize("name", ["Lookahead", "Mechanic", "all"])
 def test_saved_and_loaded_training_goes_on_bit_for_bit(name, inner, tmp_path):
     without = fit(WRAPPED[name](inner(0.01)), epochs=3)
     fit(WRAPPED[name](inner(0.01)), epochs=1).save(tmp_path / "model.keras")

@@ -18,6 +18,7 @@ from keras_dlopt.optimizers import (
     GradientNoise,
     Grokfast,
     Lookahead,
+    Mechanic,
 )
 from keras_dlopt.optimizers.wrappers.layouts import input_axes
 
@@ -82,20 +83,21 @@ def test_follows_it_on_two_replicas(name, inner, mirrored, record_property):
 
 
 def test_every_wrapper_is_held_against_a_reference():
-    here = {*FOLLOWED, "GradientNoise", "SAM", "ASAM"} - {"nested"}  # the noise below, the last two in test_sam.py
-    assert here == set(optimizers.WRAPPERS) == set(optimizers.names("wrapper"))
+    elsewhere = {"GradientNoise", "SAM", "ASAM", "Mechanic"}  # below, and in files of their own
+    here = {*FOLLOWED, *elsewhere} - {"nested"}
+    assert here == set(optimizers.WRAPPERS) == {*optimizers.names("wrapper"), "Mechanic"}
+    assert "Mechanic" in optimizers.names("learning-rate free")
     assert not here & set(optimizers.names())
     assert isinstance(optimizers.get("lookahead", optimizer=keras.optimizers.SGD(0.1)), Lookahead)
 
 
-@pytest.mark.parametrize("name", optimizers.names("wrapper"))
+@pytest.mark.parametrize("name", optimizers.WRAPPERS)
 def test_state_bytes_are_those_of_the_table(name):
     optimizer, weights = optimizers.get(name, optimizer=keras.optimizers.SGD(0.1)), variables()
     before = len(optimizer.variables)
     optimizer.build(weights)
-    state = sum(
-        4 * np.prod(v.shape) for v in optimizer.variables[: len(optimizer.variables) - before] if v.dtype != "int32"
-    )
+    own, small = optimizer.variables[: len(optimizer.variables) - before], ("steps", "s", "r", "m", "v")
+    state = sum(4 * np.prod(v.shape) for v in own if v.name not in small)
     assert state == optimizers.WRAPPERS[name].state_bytes * sum(w.size for w in START)
 
 
@@ -179,7 +181,7 @@ def test_clipping_spares_what_is_excluded():
 # Errors
 
 
-@pytest.mark.parametrize("name", optimizers.names("wrapper"))
+@pytest.mark.parametrize("name", optimizers.WRAPPERS)
 def test_what_cannot_be_wrapped_is_refused(name):
     wrapper = optimizers.WRAPPERS[name].optimizer
     inner = keras.optimizers.SGD(0.1)
@@ -197,7 +199,7 @@ def test_what_cannot_be_wrapped_is_refused(name):
 @pytest.mark.parametrize(
     "inner", [keras.optimizers.Ftrl, keras.optimizers.ScheduleFreeAdamW, optimizers.ScheduleFreeSGD]
 )
-@pytest.mark.parametrize("wrapper", [Lookahead, Cautious])
+@pytest.mark.parametrize("wrapper", [Lookahead, Cautious, Mechanic])
 def test_weights_that_follow_from_the_state_alone_are_not_moved(wrapper, inner):
     with pytest.raises(ValueError, match="computes them anew"):
         wrapper(Grokfast(inner(0.1)))
@@ -214,6 +216,9 @@ BAD = {
     "eta": (GradientNoise, [-0.1, float("nan")]),
     "gamma": (GradientNoise, [-0.1, None]),
     "seed": (GradientNoise, [-1, 1.5, 2**31]),
+    "s_decay": (Mechanic, [-0.1, None]),
+    "s_init": (Mechanic, [0.0, float("inf")]),
+    "num_betas": (Mechanic, [0, 8, 1.5]),
 }
 
 

@@ -7,6 +7,7 @@ from keras_dlopt.optimizers.wrappers.gradient_centralization import GradientCent
 from keras_dlopt.optimizers.wrappers.gradient_noise import GradientNoise
 from keras_dlopt.optimizers.wrappers.grokfast import Grokfast
 from keras_dlopt.optimizers.wrappers.lookahead import Lookahead
+from keras_dlopt.optimizers.wrappers.mechanic import Mechanic
 from keras_dlopt.optimizers.wrappers.sam import ASAM, SAM
 
 ROWS = (
@@ -16,6 +17,7 @@ ROWS = (
     Row(GradientCentralization, "wrapper", "arXiv 2004.01461", 0, "optax.contrib.centralize"),
     Row(AdaptiveGradientClipping, "wrapper", "arXiv 2102.06171", 0, "optax.adaptive_grad_clip"),
     Row(GradientNoise, "wrapper", "arXiv 1511.06807", 0, "the paper's equation"),
+    Row(Mechanic, "learning-rate free", "arXiv 2306.00144", 4, "optax.contrib.mechanize"),
     Row(SAM, "wrapper", "arXiv 2010.01412", 0, "pytorch_optimizer.SAM"),
     Row(ASAM, "wrapper", "arXiv 2102.11600", 0, "pytorch_optimizer.SAM"),
 )

@@ -13,6 +13,9 @@ from keras_dlopt.optimizers.wrappers import replicas
 RECOMPUTING = ("Ftrl", "MADGRAD", "ScheduleFreeAdamW", "ScheduleFreeRAdam", "ScheduleFreeSGD")
 
 
+NAME = hyperparameters.Hyperparameter("name", None, hyperparameters.Text(), optional=True)
+
+
 class OfInner:
     """An attribute that is the inner optimizer's, to read and to set."""
 
@@ -83,7 +86,7 @@ class Wrapper(keras.optimizers.Optimizer):
         given.apply_defaults()
         values = {h.name: h.check(where, given.arguments[h.name]) for h in self._own}
         optimizer = _checked(where, given.arguments["optimizer"])
-        super().__init__(learning_rate=0.0, name=given.arguments["name"])
+        super().__init__(learning_rate=0.0, name=NAME.check(where, given.arguments["name"]))
         for variable in list(self._variables):  # a rate and a counter of its own, which nobody would read
             self._untrack_variable(variable)
         self.inner_optimizer = optimizer
