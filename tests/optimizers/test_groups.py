@@ -58,7 +58,8 @@ def test_a_group_moves_as_an_optimizer_with_its_learning_rate(case):
         np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
-TOGETHER = [case for case in CASES if case not in APART]
+# With `init_eta` the first step is as long as that says, whatever the rate, as in the authors' code.
+TOGETHER = [case for case in CASES if case not in APART and "init_eta" not in case.arguments]
 
 
 @pytest.mark.parametrize("case", TOGETHER, ids=lambda c: c.id)
@@ -74,7 +75,7 @@ def test_what_is_measured_over_all_variables_moves_a_group_by_its_share_of_the_f
 
 
 def one_batch(optimizer, model=None):
-    """How far one step of `fit` moves the variables of a network."""
+    """How far two steps with one batch move the variables of a network."""
     model = model or net()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, jit_compile=False)
@@ -150,8 +151,11 @@ def test_callbacks_set_the_rate_of_all_groups():
 
 @pytest.mark.parametrize("name", optimizers.names("wrapper"))
 def test_groups_of_the_optimizer_in_a_wrapper(name):
+    arguments = {"seed": 1} if name == "GradientNoise" else {}
+
     def steps(groups):
-        return one_batch(optimizers.get(name, optimizer=optimizers.SGD(1e-3, weight_decay=0.1, groups=groups)))
+        inner = optimizers.SGD(1e-3, weight_decay=0.1, groups=groups)
+        return one_batch(optimizers.get(name, optimizer=inner, **arguments))
 
     groups = [{"match": "hidden/bias", "frozen": True}, {"match": "head/kernel", "learning_rate": 0.5}]
     grouped, plain = steps(groups), steps(None)
