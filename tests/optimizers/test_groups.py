@@ -58,6 +58,53 @@ def test_a_group_moves_as_an_optimizer_with_its_learning_rate(case):
         np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
+# With `init_eta` the first step is as long as that says, whatever the rate, as in the authors' code.
+TOGETHER = [case for case in CASES if case not in APART and "init_eta" not in case.arguments]
+
+
+@pytest.mark.parametrize("case", TOGETHER, ids=lambda c: c.id)
+def test_what_is_measured_over_all_variables_moves_a_group_by_its_share_of_the_first_step(case):
+    """Before anything was measured, the first step is as long as the rate says."""
+    half = run_eager(case.make(0.02, groups=[{"match": "w[01]", "learning_rate": 0.5}]), steps=1)
+    whole = run_eager(case.make(0.02), steps=1)
+    for a, b, start, share in zip(half, whole, START, (0.5, 0.5, 1, 1, 1), strict=True):
+        np.testing.assert_allclose(a - start, share * (b - start), rtol=1e-4, atol=1e-6)
+
+
+# Frozen variables
+
+
+def one_batch(optimizer, model=None):
+    """How far two steps with one batch move the variables of a network."""
+    model = model or net()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, jit_compile=False)
+    before = [w.copy() for w in model.get_weights()]
+    model.fit(X[:8], Y[:8], batch_size=8, epochs=2, shuffle=False, verbose=0)
+    return [after - b for after, b in zip(model.get_weights(), before, strict=True)]
+
+
+@pytest.mark.parametrize("name", optimizers.names())
+def test_frozen_variables_never_move(name):
+    groups = [{"match": "head", "frozen": True}]
+    steps = one_batch(optimizers.get(name, learning_rate=0.1, weight_decay=0.1, groups=groups))
+    assert np.abs(steps[0]).max() > 0
+    assert not steps[2].any() and not steps[3].any()
+
+
+def test_frozen_variables_have_no_part_in_the_global_norm_and_obey_no_constraint():
+    groups = [{"match": "hidden/kernel", "frozen": True}]
+    frozen = net()
+    frozen.layers[0].kernel.assign(frozen.layers[0].kernel * 10)  # longer than its constraint allows
+    before = frozen.get_weights()[0]
+    one_batch(optimizers.SGD(0.1, groups=groups), frozen)
+    np.testing.assert_array_equal(frozen.get_weights()[0], before)
+    weights = [keras.Variable([0.0], name="free"), keras.Variable([0.0], name="frozen")]
+    optimizer = optimizers.SGD(1.0, global_clipnorm=1.0, groups=[{"match": "frozen", "frozen": True}])
+    optimizer.apply([ops.array([0.5]), ops.array([100.0])], weights)
+    assert [float(ops.convert_to_numpy(w)[0]) for w in weights] == [-0.5, 0.0]
+
+
 def test_frozen_variables_have_no_state():
     optimizer, weights = optimizers.Adam(groups=[{"match": "w[34]", "frozen": True}]), variables()
     optimizer.build(weights)
@@ -73,6 +120,48 @@ def test_one_learning_rate_that_callbacks_read_and_set():
     model.fit(X, Y, epochs=1, verbose=0)
     for a, b in zip(model.get_layer("head").get_weights(), head, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_callbacks_set_the_rate_of_all_groups():
+    """Keras's `ReduceLROnPlateau` and `LearningRateScheduler`."""
+    callbacks = keras.callbacks
+
+    def train(*given):
+        groups = [
+            {"match": "hidden/kernel", "learning_rate": 0.5},
+            {"match": "head", "optimizer": optimizers.SGD(0.2, momentum=0.9)},
+        ]
+        model, _ = fit(optimizers.SGD(0.1, groups=groups), epochs=1)
+        before = model.get_weights()
+        model.fit(X, Y, batch_size=64, epochs=1, shuffle=False, verbose=0, callbacks=given)
+        moved = [after - b for after, b in zip(model.get_weights(), before, strict=True)]
+        return model.optimizer, moved
+
+    optimizer, whole = train(callbacks.LearningRateScheduler(lambda epoch, rate: rate))
+    assert float(ops.convert_to_numpy(optimizer.learning_rate)) == pytest.approx(0.1)
+    optimizer, third = train(callbacks.LearningRateScheduler(lambda epoch, rate: 0.1 / 3))
+    for a, b in zip(third[:2], whole[:2], strict=True):  # without momentum
+        np.testing.assert_allclose(a, b / 3, rtol=1e-3, atol=1e-7)
+    assert np.abs(third[2] - whole[2]).max() > 1e-3
+    plateau = callbacks.ReduceLROnPlateau(monitor="loss", factor=0.25, patience=1, min_delta=100.0)
+    model, _ = fit(optimizers.SGD(0.1, groups=[{"match": "head", "optimizer": "lion"}]), epochs=1)
+    model.fit(X, Y, epochs=3, verbose=0, callbacks=[plateau])
+    assert float(ops.convert_to_numpy(model.optimizer.learning_rate)) == pytest.approx(0.1 / 16)
+
+
+@pytest.mark.parametrize("name", optimizers.names("wrapper"))
+def test_groups_of_the_optimizer_in_a_wrapper(name):
+    arguments = {"seed": 1} if name == "GradientNoise" else {}
+
+    def steps(groups):
+        inner = optimizers.SGD(1e-3, weight_decay=0.1, groups=groups)
+        return one_batch(optimizers.get(name, optimizer=inner, **arguments))
+
+    groups = [{"match": "hidden/bias", "frozen": True}, {"match": "head/kernel", "learning_rate": 0.5}]
+    grouped, plain = steps(groups), steps(None)
+    assert not grouped[1].any() and plain[1].any()
+    np.testing.assert_allclose(grouped[0], plain[0], rtol=0.02, atol=1e-6)
+    np.testing.assert_allclose(grouped[2], plain[2] / 2, rtol=0.02, atol=1e-6)
 
 
 # Another rule for some variables

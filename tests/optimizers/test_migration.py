@@ -47,10 +47,34 @@ def test_torch_and_ours_differ_by_no_more_than_the_page_says(theirs, ours, off):
     assert off / 100 < difference <= off  # and the page does not exaggerate
 
 
-def test_every_torch_optimizer_that_users_have_is_on_the_page():
-    named = " ".join(theirs for theirs, *_ in rows("From `torch.optim`"))
-    for name in ("SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "Adagrad", "Adadelta", "RMSprop", "LBFGS"):
-        assert f"`{name}(" in named
+def named(heading):
+    """All names of theirs in the first column of a table."""
+    return set(re.findall(r"\w+", " ".join(" ".join(code(theirs)) for theirs, *_ in rows(heading))))
+
+
+def test_every_torch_optimizer_is_on_the_page():
+    import torch
+
+    classes = (cls for cls in vars(torch.optim).values() if isinstance(cls, type))
+    names = {cls.__name__ for cls in classes if issubclass(cls, torch.optim.Optimizer)} - {"Optimizer"}
+    assert "SparseAdam" in names and names <= named("From `torch.optim`")
+
+
+def test_every_keras_optimizer_is_on_the_page():
+    classes = (cls for cls in vars(keras.optimizers).values() if isinstance(cls, type))
+    names = {cls.__name__ for cls in classes if issubclass(cls, keras.optimizers.Optimizer)} - {"Optimizer"}
+    assert "Lamb" in names and names <= named("From Keras")
+
+
+# All that tensorflow-addons 0.23, the last one, has in `tfa.optimizers`.
+ADDONS = """AdaBelief AdamW COCOB ConditionalGradient CyclicalLearningRate DecoupledWeightDecayExtension
+ExponentialCyclicalLearningRate LAMB LazyAdam Lookahead MovingAverage MultiOptimizer NovoGrad ProximalAdagrad
+RectifiedAdam SGDW SWA Triangular2CyclicalLearningRate TriangularCyclicalLearningRate Yogi
+extend_with_decoupled_weight_decay"""
+
+
+def test_every_addons_optimizer_is_on_the_page():
+    assert set(ADDONS.split()) == named("From TensorFlow Addons")
 
 
 @pytest.mark.parametrize("row", rows("From TensorFlow Addons"), ids=lambda row: row[0])

@@ -307,6 +307,13 @@ class Optimizer(keras.optimizers.Optimizer):
                 )
         return loss, curvature
 
+    def _filter_empty_gradients(self, grads, trainable_variables):
+        """Leaves out frozen variables as well: no global norm counts them, no constraint moves them."""
+        served = {i for bucket in self._plan.buckets for i in bucket.indices}
+        pairs = zip(*super()._filter_empty_gradients(grads, trainable_variables), strict=True)
+        kept = [(g, v) for g, v in pairs if self._get_variable_index(v) in served]
+        return [g for g, _ in kept], [v for _, v in kept]
+
     def _apply_weight_decay(self, variables):
         """Left to the update, which then reads and writes each weight once."""
 

@@ -42,6 +42,7 @@ class ScheduleFree(Optimizer):
     shared = {"largest_rate": 0.0, "averaged": 0.0, "updates": 0.0}
 
     _variables_hold_average = False
+    starts_from_training_weights = False  # whether the weights of the model that it is compiled with are y
 
     @property
     def mixing(self):
@@ -139,4 +140,9 @@ class ScheduleFree(Optimizer):
 
     def wrap_train_step(self, model, train_step):
         """The step of `model` with the gradient taken at $y$, that leaves $x$ in the weights."""
+        if self.starts_from_training_weights:
+            variables = model.trainable_variables
+            for variable, x in zip(variables, self.evaluation_weights(variables), strict=True):
+                variable.assign(x)
+            self.starts_from_training_weights = False
         return training.wrap(self, model, train_step)
