@@ -96,12 +96,13 @@ def from_optax(direction, **extra):
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """An optimizer with arguments, and the trajectory it must follow."""
+    """An optimizer with arguments, the trajectory it must follow, and how closely, relative to the largest weight."""
 
     name: str
     reference: Callable
     arguments: dict = dataclasses.field(default_factory=dict)
     label: str = ""
+    tolerance: float = 1e-5
 
     @property
     def id(self):
