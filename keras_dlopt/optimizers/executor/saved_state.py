@@ -13,7 +13,7 @@ def save_state(optimizer, store):
     """Writes the arrays of `optimizer` to `store`: `m.3` is slot m of the fourth variable, `0` another variable."""
     slots = _slots(optimizer)
     for bucket, slot in slots.values():
-        values = bucket.unpack_slot(slot, bucket.slots[slot])
+        values = bucket.unpack_slot(slot, ops.convert_to_tensor(bucket.slots[slot]))
         for index, value in zip(bucket.indices, values, strict=True):
             store[f"{slot}.{index}"] = ops.convert_to_numpy(value)
     for i, variable in enumerate(v for v in optimizer.variables if id(v) not in slots):

@@ -13,7 +13,7 @@ ROWS = (
     Row(SM3, "memory", "arXiv 1901.11150", 4, "optax.sm3"),
     Row(CAME, "memory", "arXiv 2307.02047", 4, "pytorch_optimizer.CAME"),
     Row(AdamMini, "memory", "arXiv 2406.16793", 4, "the paper's equations"),
-    Row(GaLore, "memory", "arXiv 2403.03507", 3, "pytorch_optimizer.GaLore and the paper's equations"),
+    Row(GaLore, "memory", "arXiv 2403.03507", 3, "pytorch_optimizer.GaLore"),
     Row(APOLLO, "memory", "arXiv 2412.05270", 4, "the paper's equations"),
 )
 
