@@ -96,13 +96,13 @@ def from_optax(direction, **extra):
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """An optimizer with arguments, the trajectory it must follow, and how closely, relative to the largest weight."""
+    """An optimizer with arguments, and the trajectory it must follow."""
 
     name: str
     reference: Callable
     arguments: dict = dataclasses.field(default_factory=dict)
     label: str = ""
-    tolerance: float = 1e-5
+    tolerance: float = 1e-5  # relative to the largest weight
 
     @property
     def id(self):
