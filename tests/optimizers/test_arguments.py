@@ -53,6 +53,8 @@ def make(name, argument, value):
 def test_what_is_never_right_is_refused_by_name(name, argument, value):
     if argument == "learning_rate" and callable(value) and not isinstance(value, type):
         return  # a learning rate may be any function
+    if argument == "input_axes" and value == {}:
+        return  # nothing to read otherwise
     made, message = make(name, argument, value)
     assert made is None, (argument, value)
     assert argument in message and "Received" in message and len(message) < 2000

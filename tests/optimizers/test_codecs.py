@@ -122,7 +122,7 @@ def test_every_shape_and_what_it_takes(codec, shape):
 @pytest.mark.parametrize("signed", [True, False])
 def test_no_block_holds_elements_of_two_matrices(signed):
     """A stack is encoded matrix by matrix, as each would be alone but for the dither; all of one value comes back."""
-    stack = np.arange(1, 4)[:, None, None] * np.ones((3, 20, 17), "float32")
+    stack = np.arange(1, 4, dtype="float32")[:, None, None] * np.ones((3, 20, 17), "float32")
     stored = encode(Blockwise8Bit(signed, stacked=True), stack, 5)
     np.testing.assert_array_equal(stored["scales"], [1, 1, 2, 2, 3, 3])
     np.testing.assert_array_equal(decode(Blockwise8Bit(signed, stacked=True), stored), stack)

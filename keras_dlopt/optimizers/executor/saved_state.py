@@ -21,7 +21,8 @@ def save_state(optimizer, store):
     """Writes the arrays of `optimizer` to `store`: `m.3` is slot m of the fourth variable, `0` another variable."""
     arrays = _arrays(optimizer)
     for bucket, slot, end, variable in arrays.values():
-        for index, value in zip(bucket.indices, bucket.unpack_slot(slot, variable), strict=True):
+        values = bucket.unpack_slot(slot, ops.convert_to_tensor(variable))
+        for index, value in zip(bucket.indices, values, strict=True):
             store[f"{slot}.{index}{end}"] = ops.convert_to_numpy(value)
     for i, variable in enumerate(v for v in optimizer.variables if id(v) not in arrays):
         store[str(i)] = ops.convert_to_numpy(variable)
