@@ -81,7 +81,7 @@ class SophiaG(Sophia):
 
     def wrap_train_step(self, model, train_step):
         """The step of `model`, with labels sampled and a gradient taken for them every k updates."""
-        return estimates.wrap(self, model, train_step, estimates.sampled_labels(model))
+        return estimates.wrap(self, model, train_step, estimates.sampled_labels(model), own_draws=True)
 
 
 class SophiaH(Sophia):
@@ -135,4 +135,4 @@ class SophiaH(Sophia):
 
     def wrap_train_step(self, model, train_step):
         """The step of `model`, with a product of the Hessian with random signs every k updates."""
-        return estimates.wrap(self, model, train_step, estimates.random_signs(model))
+        return estimates.wrap(self, model, train_step, estimates.random_signs(model), own_draws=False)
