@@ -6,6 +6,7 @@ from keras.src.backend import get_keras_mask
 
 from keras_dlopt.arguments import invalid
 from keras_dlopt.optimizers.curvature.derivatives import gradient, hessian_product
+from keras_dlopt.optimizers.executor.update import dense
 
 _LOSSES = (losses.CategoricalCrossentropy, losses.SparseCategoricalCrossentropy, losses.BinaryCrossentropy)
 
@@ -42,7 +43,7 @@ def wrap(optimizer, model, train_step, estimate, own_draws):
     def step(data):
         if not optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        provide([ops.convert_to_tensor(v) for v in model.trainable_variables], (), data)
+        provide([dense(v) for v in model.trainable_variables], (), data)
         return train_step(data)
 
     def stateless_step(state, data):
