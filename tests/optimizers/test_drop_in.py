@@ -113,9 +113,7 @@ def both(row, feature):
     """The weights that ours and Keras's end with."""
     name, (arguments, make_model, prepare) = row.split("-")[0], FEATURES[feature]
     arguments = {"learning_rate": 2**-6, **ROWS[row], **arguments}
-    return [
-        train(getattr(module, name)(**arguments), make_model, prepare) for module in (optimizers, keras.optimizers)
-    ]
+    return [train(getattr(module, name)(**arguments), make_model, prepare) for module in (optimizers, keras.optimizers)]
 
 
 @pytest.mark.parametrize("feature", FEATURES)

@@ -69,7 +69,9 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("kwargs", [{}, {"jit_compile": True}, {"steps_per_execution": 2}, {"run_eagerly": True}], ids=str)
+@pytest.mark.parametrize(
+    "kwargs", [{}, {"jit_compile": True}, {"steps_per_execution": 2}, {"run_eagerly": True}], ids=str
+)
 @pytest.mark.parametrize("way", WAYS)
 def test_the_loss_of_the_batch_with_regularisation_arrives(way, kwargs):
     heard = Heard()
