@@ -130,9 +130,9 @@ def gauss_newton_diagonal(model, kind, weights=None):
     logits = ops.convert_to_numpy(model(INPUTS)).astype("float64")
     count, outputs = logits.shape
     jacobian = np.zeros((count, outputs, sum(int(np.prod(v.shape)) for v in values)))
+    others = [ops.copy(v) for v in model.non_trainable_variables]
     for i in range(count):
         for k in range(outputs):
-            others = [ops.copy(v) for v in model.non_trainable_variables]
             parts = gradient(lambda v, i=i, k=k: model.stateless_call(v, others, INPUTS)[0][i, k], values)
             jacobian[i, k] = np.concatenate([np.ravel(ops.convert_to_numpy(p)) for p in parts])
     if kind == "categorical":
