@@ -32,7 +32,7 @@ class SophiaG(Sophia):
     $$w_{t+1} = w_t - \eta \lambda w_t - \eta\, \mathrm{clip}\big( m_t / \max(\gamma h_t, \epsilon), 1 \big)$$
 
     $\hat g$ is the gradient of the mean loss over the batch's $B$ predictions with labels drawn from the model's own
-    predictions. `fit` computes it, with the step's dropout masks, at the steps 1, k+1, 2k+1, ...: one more gradient every k
+    predictions. `fit` computes it, with the step's dropout masks, at the steps 1, k+1, ...: one more gradient every k
     steps. In a loop of your own call `provide(curvature=...)` before `apply`, with $\sqrt B \hat g$, one tensor a
     variable (at the other steps its values do not matter).
 
@@ -92,7 +92,7 @@ class SophiaH(Sophia):
     $$w_{t+1} = w_t - \eta \lambda w_t - \eta\, \mathrm{clip}\big( m_t / \max(\gamma h_t, \epsilon), 1 \big)$$
 
     with random signs $u$ (the paper draws normal numbers, of more variance). `fit` computes the product of the batch
-    loss's Hessian with $u$, with the step's dropout masks, at the steps 1, k+1, 2k+1, ...: about two more gradients every k
+    loss's Hessian with $u$, with the step's masks, at the steps 1, k+1, ...: about two more gradients every k
     steps. Any loss and model will do whose layers can be differentiated twice. In a loop of your own call
     `provide(curvature=...)` before `apply`, with $u \odot \nabla^2 L u$, one tensor a variable (at the other steps
     its values do not matter).
