@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 from references import decaying, from_torch, rate_at
-from trajectories import START, STEPS, numpy_gradient
+from trajectories import NOISE, START, STEPS, loss_at, numpy_gradient
 
 
 def from_transformation(make):
@@ -27,6 +27,49 @@ def from_transformation(make):
         return weights
 
     return trajectory
+
+
+def polyak_sgd(rate, weight_decay=0.0, f_min=0.0, epsilon=0.0):
+    """`optax.polyak_sgd` in its variant without negative steps, which takes no schedule: a new one each step.
+
+    It has no decay: added with the step size that it took.
+    """
+    import jax
+    import optax
+
+    with jax.enable_x64(True):
+        weights = [np.asarray(w, "float64") for w in START]
+        for step in range(STEPS):
+            grads = numpy_gradient(weights, step)
+            optimizer = optax.polyak_sgd(rate_at(rate, step), f_min=f_min, eps=epsilon, variant="sps+")
+            updates, _ = optimizer.update(grads, optimizer.init(weights), weights, value=loss_at(weights, NOISE[step]))
+            taken = -float(updates[0]) / float(grads[0])
+            weights = [w + np.asarray(u) - taken * weight_decay * w for w, u in zip(weights, updates, strict=True)]
+    return weights
+
+
+def momo(rate, weight_decay=0.0, beta_1=0.9, f_min=0.0, adapt_f_min=False):
+    """`optax.contrib.momo`, with its weight decay mended.
+
+    For the step tau that it computes the new weights are (w - tau d) / (1 + eta lambda): only there is the model's
+    value the lower bound, as the paper derives it. optax divides the w alone.
+    """
+    import jax
+    import optax
+    import optax.contrib
+
+    with jax.enable_x64(True):
+        arguments = {"lower_bound": f_min, "adapt_lower_bound": adapt_f_min, "weight_decay": weight_decay}
+        optimizer = optax.contrib.momo(decaying if rate == "decaying" else rate, beta_1, **arguments)
+        weights = [np.asarray(w, "float64") for w in START]
+        state, update = optimizer.init(weights), jax.jit(optimizer.update)
+        for step in range(STEPS):
+            grads, value = numpy_gradient(weights, step), loss_at(weights, NOISE[step])
+            updates, state = update(grads, state, weights, value=value)
+            factor = 1 / (1 + rate_at(rate, step) * weight_decay)
+            steps = [np.asarray(u) + (1 - factor) * w for w, u in zip(weights, updates, strict=True)]
+            weights = [factor * (w + s) for w, s in zip(weights, steps, strict=True)]
+    return weights
 
 
 def signum(rate, beta_1=0.9, weight_decay=0.0):

@@ -19,6 +19,8 @@ def two_devices(request):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
 def test_losses_are_those_of_one_device(case, two_devices):
+    if case.name == "SophiaG" and keras.backend.backend() == "tensorflow":
+        pytest.skip("each replica draws labels of its own; see test_curvature.py")
     _, expected = fit(case.make(0.01, weight_decay=0.01), epochs=2)
     with two_devices:
         _, losses = fit(case.make(0.01, weight_decay=0.01), epochs=2, model=net())

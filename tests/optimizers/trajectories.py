@@ -26,6 +26,28 @@ def numpy_gradient(weights, step):
     return gradient(weights, NOISE[step])
 
 
+def loss_at(weights, noise):
+    """A loss of which `gradient` is the gradient, for rules that ask for it."""
+    total = np.sum if isinstance(weights[0], np.ndarray | np.generic) else ops.sum
+    return 0.5 * sum(total(g * g) for g in gradient(weights, noise))
+
+
+def second_gradient(noise):
+    """What rules of curvature get for a Hessian's diagonal: some of it negative."""
+    return [n * n - 0.5 for n in noise]
+
+
+def provide(optimizer, weights, noise, replicas=1):
+    """Gives `optimizer` what its rule asks for besides the gradients; with several replicas, one's share of it."""
+    wanted = {}
+    if getattr(optimizer, "needs_loss", False):
+        wanted["loss"] = loss_at(weights, noise) / replicas
+    if "curvature" in getattr(optimizer, "rule_asks", ()):
+        wanted["curvature"] = [c / replicas for c in second_gradient(noise)]
+    if wanted:
+        optimizer.provide(**wanted)
+
+
 def variables():
     return [keras.Variable(w, name=f"w{i}") for i, w in enumerate(START)]
 
@@ -41,7 +63,9 @@ def _values(weights):
 def run_eager(optimizer, steps=STEPS, weights=None):
     weights = weights or variables()
     for step in range(steps):
-        optimizer.apply(gradient(_tensors(weights), NOISE[step]), weights)
+        values, noise = _tensors(weights), _tensors(NOISE[step])
+        provide(optimizer, values, noise)
+        optimizer.apply(gradient(values, noise), weights)
     return _values(weights)
 
 
@@ -53,7 +77,9 @@ def _run_tf_function(optimizer, jit_compile):
 
     @tf.function(jit_compile=jit_compile, autograph=False)
     def step(noise):
-        optimizer.apply(gradient(_tensors(weights), noise), weights)
+        values = _tensors(weights)
+        provide(optimizer, values, noise)
+        optimizer.apply(gradient(values, noise), weights)
 
     for noise in NOISE:
         step(_tensors(noise))
@@ -78,7 +104,9 @@ def run_mirrored(make, strategy):
         optimizer.build(weights)
 
     def step(noise):
-        grads = gradient(_tensors(weights), noise)
+        values = _tensors(weights)
+        provide(optimizer, values, noise, replicas=2)
+        grads = gradient(values, noise)
         optimizer.apply([g / 2 for g in grads], weights)
 
     @tf.function(autograph=False)
@@ -102,6 +130,7 @@ def run_stateless(optimizer):
 
     @jax.jit
     def step(weights, state, noise):
+        provide(optimizer, weights, noise)
         return optimizer.stateless_apply(state, gradient(weights, noise), weights)
 
     values, state = _tensors(weights), [v.value for v in optimizer.variables]

@@ -24,6 +24,7 @@ def hessian_product(function, values, direction):
         import jax
 
         return jax.jvp(jax.grad(function), (values,), (direction,))[1]
+    direction = [keras.ops.stop_gradient(u) for u in direction]  # which may be the values themselves
     return gradient(lambda values: _inner_product(gradient(function, values), direction), values)
 
 

@@ -2,25 +2,30 @@
 
 import keras
 from keras import losses, ops
+from keras.src.backend import get_keras_mask
 
 from keras_dlopt.arguments import invalid
 from keras_dlopt.optimizers.curvature.derivatives import gradient, hessian_product
+from keras_dlopt.optimizers.executor.update import dense
 
 _LOSSES = (losses.CategoricalCrossentropy, losses.SparseCategoricalCrossentropy, losses.BinaryCrossentropy)
 
 
-def wrap(optimizer, model, train_step, estimate):
+def wrap(optimizer, model, train_step, estimate, own_draws):
     """`train_step` of `model`, with an estimate provided to `optimizer` for each update that needs one.
 
     `estimate(data, values, at, generator)` gives one tensor for each trainable variable. `at(values, function)` is
-    `function()` with these variables at `values`; nothing that it does to any variable is written. Random numbers
-    come from `generator`.
+    `function()` with these variables at `values`; nothing that it does to any variable is written, so that the masks
+    of dropout are those which the step itself draws afterwards. Random numbers come from `generator`; with `own_draws`
+    each replica gets numbers of its own.
     """
     generator = keras.random.SeedGenerator(0)
 
     def provide(values, mapping, data):
-        # The seed is the number of the batch: nothing to save, and a loaded run goes on with the same numbers.
-        seed = ops.stack([ops.cast(n, generator.state.dtype) for n in (_replica(), optimizer._iterations)])
+        # The seed is the number of the batch: nothing to save, and a loaded run goes on with the same numbers. The
+        # generator counts its draws in the second word.
+        words = (optimizer._iterations, _replica() if own_draws else 0)
+        seed = ops.stack([ops.cast(word, generator.state.dtype) for word in words])
 
         def at(values, function):
             pairs = [*mapping, *zip(model.trainable_variables, values, strict=True), (generator.state, seed)]
@@ -30,13 +35,15 @@ def wrap(optimizer, model, train_step, estimate):
         def nothing():
             return [ops.zeros_like(value) for value in values]
 
-        due = _due(optimizer)
-        optimizer.provide(curvature=ops.cond(due, lambda: estimate(data, values, at, generator), nothing))
+        found = ops.cond(_due(optimizer), lambda: estimate(data, values, at, generator), nothing)
+        found = {id(variable): part for variable, part in zip(model.trainable_variables, found, strict=True)}
+        # The optimizer may have been built with more variables: some can be frozen by now.
+        optimizer.provide(curvature=[found.get(id(variable)) for variable in optimizer._trainable_variables])
 
     def step(data):
         if not optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        provide([ops.convert_to_tensor(v) for v in model.trainable_variables], (), data)
+        provide([dense(v) for v in model.trainable_variables], (), data)
         return train_step(data)
 
     def stateless_step(state, data):
@@ -86,7 +93,7 @@ def random_signs(model):
 
         def loss(values):
             def value():
-                predicted = model(x, training=False)
+                predicted = model(x, training=True)
                 return model.compute_loss(x=x, y=y, y_pred=predicted, sample_weight=sample_weight)
 
             return at(values, value)
@@ -101,33 +108,27 @@ def random_signs(model):
 
 
 def sampled_labels(model):
-    r"""Gauss-Newton-Bartlett: with the loss $\frac 1D \sum_i \ell_i$ and labels drawn from the predictions, the square
-    of $\frac{1}{\sqrt D} \nabla \sum_i \ell_i$ is on average the diagonal of its Gauss-Newton matrix.
+    r"""Gauss-Newton-Bartlett: with the loss $\sum_i \omega_i \ell_i$ over predictions and labels drawn from these, the
+    square of $\nabla \sum_i \sqrt{\omega_i}\, \ell_i$ is on average the diagonal of its Gauss-Newton matrix.
 
     Raises:
         ValueError: if the loss does not say how labels are distributed given the outputs.
     """
     loss = model.loss
-    if not isinstance(loss, _LOSSES) or not loss.from_logits or len(getattr(model, "outputs", None) or [0]) != 1:
+    known = isinstance(loss, _LOSSES) and loss.from_logits and getattr(loss, "axis", -1) == -1
+    if not known or loss.reduction in (None, "none") or len(getattr(model, "outputs", None) or [0]) != 1:
         accepted = "CategoricalCrossentropy, SparseCategoricalCrossentropy or BinaryCrossentropy with from_logits=True"
         raise invalid("compile", "loss", loss, f"of one output, {accepted}, for SophiaG to draw labels from")
-    binary = isinstance(loss, losses.BinaryCrossentropy)
+    draw = _binary if isinstance(loss, losses.BinaryCrossentropy) else _categorical
 
     def estimate(data, values, at, generator):
-        x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
 
         def value():
-            logits = ops.cast(model(x, training=False), "float32")
-            terms = (_binary if binary else _categorical)(logits, generator)
-            divisor = ops.cast(ops.size(terms) * _replicas(), "float32")
-            if loss.reduction == "sum":
-                divisor = logits.shape[-1] if binary else 1.0
-            if sample_weight is not None:
-                # The square root, as each term comes in squared.
-                weight = ops.sqrt(ops.cast(sample_weight, "float32"))
-                missing = len(terms.shape) - len(weight.shape)
-                terms = terms * ops.reshape(weight, (*ops.shape(weight), *[1] * missing))
-            return ops.sum(terms) / ops.sqrt(divisor)
+            outputs = model(x, training=True)
+            terms = draw(ops.cast(outputs, "float32"), generator)
+            kept = _kept(loss, outputs, y)
+            return ops.sum(terms * ops.sqrt(_weights(loss.reduction, ops.shape(terms), kept, sample_weight)))
 
         return gradient(lambda values: at(values, value), values)
 
@@ -142,6 +143,33 @@ def _categorical(logits, generator):
 
 
 def _binary(logits, generator):
+    """The same for predictions that are a vector of independent ones each, whose losses Keras averages."""
     p = ops.sigmoid(ops.stop_gradient(logits))
     labels = ops.cast(keras.random.uniform(ops.shape(logits), seed=generator) < p, logits.dtype)
-    return ops.binary_crossentropy(labels, logits, from_logits=True)
+    terms = ops.binary_crossentropy(labels, logits, from_logits=True)
+    # Over the square root, because each term comes in squared.
+    return ops.sum(terms, axis=-1) / logits.shape[-1] ** 0.5
+
+
+def _kept(loss, outputs, y):
+    """1 for the predictions that the loss counts and 0 for masked ones and ignored classes; `None` for all."""
+    kept = get_keras_mask(outputs)
+    if getattr(loss, "ignore_class", None) is not None:
+        counted = ops.not_equal(ops.reshape(y, ops.shape(outputs)[:-1]), ops.cast(loss.ignore_class, y.dtype))
+        kept = counted if kept is None else ops.logical_and(kept, counted)
+    return None if kept is None else ops.cast(kept, "float32")
+
+
+def _weights(reduction, shape, kept, sample_weight):
+    """What the loss multiplies each prediction's by; of several replicas each gives its share."""
+    weights = ops.ones(shape)
+    if sample_weight is not None:
+        own = ops.shape(sample_weight)[: len(shape)]
+        own = ops.reshape(ops.cast(sample_weight, "float32"), (*own, *[1] * (len(shape) - len(own))))
+        weights = weights * own
+    if kept is not None:
+        weights = weights * kept
+    if reduction == "sum":
+        return weights
+    counted = weights if reduction == "mean_with_sample_weight" else ops.ones(shape) if kept is None else kept
+    return ops.divide_no_nan(weights, ops.sum(counted) * _replicas())

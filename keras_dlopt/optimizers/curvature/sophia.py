@@ -32,7 +32,7 @@ class SophiaG(Sophia):
     $$w_{t+1} = w_t - \eta \lambda w_t - \eta\, \mathrm{clip}\big( m_t / \max(\gamma h_t, \epsilon), 1 \big)$$
 
     $\hat g$ is the gradient of the mean loss over the batch's $B$ predictions with labels drawn from the model's own
-    predictions. `fit` computes it, with `training=False`, at the steps 1, k+1, 2k+1, ...: one more gradient every k
+    predictions. `fit` computes it, with the step's dropout masks, at the steps 1, k+1, ...: one more gradient every k
     steps. In a loop of your own call `provide(curvature=...)` before `apply`, with $\sqrt B \hat g$, one tensor a
     variable (at the other steps its values do not matter).
 
@@ -76,12 +76,14 @@ class SophiaG(Sophia):
     weight_decay: NonNegative | None = 0.1
     update_period: Count = 10
 
+    nonnegative = ("h",)
+
     def diagonal(self, curvature):
         return ops.square(curvature)
 
     def wrap_train_step(self, model, train_step):
         """The step of `model`, with labels sampled and a gradient taken for them every k updates."""
-        return estimates.wrap(self, model, train_step, estimates.sampled_labels(model))
+        return estimates.wrap(self, model, train_step, estimates.sampled_labels(model), own_draws=True)
 
 
 class SophiaH(Sophia):
@@ -92,7 +94,7 @@ class SophiaH(Sophia):
     $$w_{t+1} = w_t - \eta \lambda w_t - \eta\, \mathrm{clip}\big( m_t / \max(\gamma h_t, \epsilon), 1 \big)$$
 
     with random signs $u$ (the paper draws normal numbers, of more variance). `fit` computes the product of the batch
-    loss's Hessian with $u$, with `training=False`, at the steps 1, k+1, 2k+1, ...: about two more gradients every k
+    loss's Hessian with $u$, with the step's masks, at the steps 1, k+1, ...: about two more gradients every k
     steps. Any loss and model will do whose layers can be differentiated twice. In a loop of your own call
     `provide(curvature=...)` before `apply`, with $u \odot \nabla^2 L u$, one tensor a variable (at the other steps
     its values do not matter).
@@ -135,4 +137,4 @@ class SophiaH(Sophia):
 
     def wrap_train_step(self, model, train_step):
         """The step of `model`, with a product of the Hessian with random signs every k updates."""
-        return estimates.wrap(self, model, train_step, estimates.random_signs(model))
+        return estimates.wrap(self, model, train_step, estimates.random_signs(model), own_draws=False)

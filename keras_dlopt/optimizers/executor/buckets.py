@@ -43,8 +43,8 @@ class Bucket:
         if state_dtype == "float32":
             return {}
         owner = self.owner
-        # Different sizes: a slot of this shape has an element for each of the variable's, whatever that one's shape.
-        shape = tuple(range(2, 4 if self.stacked else 2 + len(self.shapes[0])))
+        # Large and different sizes: a slot of this shape has an element for each of the variable's, whatever its shape.
+        shape = tuple(range(10**9, 10**9 + (2 if self.stacked else len(self.shapes[0]))))
         # Slots that are weights are compared with weights, and need their precision.
         names = [s for s in owner.slots if s not in owner.from_weights and owner.slot_shape(s, shape) == shape]
         if state_dtype == "bfloat16":

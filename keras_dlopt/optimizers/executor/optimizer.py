@@ -291,7 +291,8 @@ class Optimizer(keras.optimizers.Optimizer):
         Args:
             loss: the loss at the weights that the gradients were taken at, a scalar. With several replicas each gives
                 its share: they are summed, as gradients are.
-            curvature: a second gradient, one tensor for each variable that the optimizer was built with.
+            curvature: a second gradient, one tensor for each variable that the optimizer was built with, or `None` for
+                a variable without; each replica's share, too.
         """
         self._provided.loss, self._provided.curvature = loss, curvature
 
@@ -305,6 +306,9 @@ class Optimizer(keras.optimizers.Optimizer):
                     f"`{type(owner).__name__}` needs the {name} of each step: train with `model.fit`, or call "
                     f"`optimizer.provide({name}=...)` before `optimizer.apply(...)`."
                 )
+        if curvature is not None and len(curvature) != len(self._trainable_variables):
+            accepted = f"a list with one tensor for each of the {len(self._trainable_variables)} variables"
+            raise invalid("provide", "curvature", f"a list of {len(curvature)}", accepted)
         return loss, curvature
 
     def _filter_empty_gradients(self, grads, trainable_variables):
@@ -321,7 +325,7 @@ class Optimizer(keras.optimizers.Optimizer):
         indices = [self._get_variable_index(v) for v in trainable_variables]
         loss, curvature = self._take_provided()
         given = {"grads": dict(zip(indices, grads, strict=True)), "loss": loss}
-        given["curvature"] = curvature and dict(enumerate(curvature))
+        given["curvature"] = {i: part for i, part in enumerate(curvature or ()) if part is not None}
         state = {
             "variables": list(self._trainable_variables),
             "slots": [bucket.slots for bucket in self._plan.buckets],
