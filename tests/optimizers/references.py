@@ -102,6 +102,7 @@ class Case:
     reference: Callable
     arguments: dict = dataclasses.field(default_factory=dict)
     label: str = ""
+    tolerance: float = 1e-5  # relative to the largest weight
 
     @property
     def id(self):

@@ -32,7 +32,7 @@ class Kron(KernelOptimizer):
         momentum: decay of M, in [0, 1).
         preconditioner_learning_rate: mu, in (0, 1].
         min_update_probability: what the share of steps that update the preconditioner falls to, in (0, 1].
-        max_size_triangular: a side of a matrix that is longer gets a diagonal Q, >= 0.
+        max_size_triangular: a side of a matrix that is longer gets a diagonal Q, >= 1.
         momentum_into_precondition_update: whether Q is fitted to M, or else to the gradient.
         exclude_layers, exclude_embeddings, exclude_head, per_head, input_axes: what goes to AdamW and how kernels
             are read as matrices, see `KernelOptimizer`.

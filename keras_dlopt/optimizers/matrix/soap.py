@@ -61,7 +61,6 @@ class SOAP(KernelOptimizer):
     epsilon: Positive = 1e-8
 
     slots = ("m", "v", "left", "right", "q_left", "q_right")
-    needs_weights = True
     whole_step = True
 
     def slot_shape(self, slot, shape):
@@ -73,7 +72,7 @@ class SOAP(KernelOptimizer):
     def rule(self, g, w, s, t, lr, decay):
         q = {side: getattr(s, f"q_{side}") for side in ("left", "right")}
         q = {side: basis for side, basis in q.items() if len(basis.shape) > 1}
-        turned = _turn(g, q)
+        turned = ops.where(t > 1, _turn(g, q), ops.zeros_like(g))
         m, v = mix(s.m, turned, self.beta_1), mix(s.v, ops.square(turned), self.beta_2)
         steps = ops.maximum(t - 1, 1)  # of Adam
         scale = lr * ops.sqrt(bias_correction(self.beta_2, steps)) / bias_correction(self.beta_1, steps)
