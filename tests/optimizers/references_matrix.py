@@ -266,7 +266,7 @@ def kron(
     state["m"] = momentum * state["m"] + (1 - momentum) * g
     m = state["m"] / (1 - momentum**t)
     fitted = m if momentum_into_precondition_update else g
-    v = np.asarray(ops.convert_to_numpy(normal((1, *w.shape), "float32", ops.convert_to_tensor(t))), "float64")[0]
+    v = np.asarray(ops.convert_to_numpy(normal((1, *w.shape), t)), "float64")[0]
     left, right = state["q"]
     a = left @ (fitted + math.sqrt(1.2e-7) * np.mean(np.abs(fitted)) * v) @ right.T
     b = np.linalg.inv(left).T @ v @ np.linalg.inv(right)
