@@ -39,7 +39,8 @@ class Muon(KernelOptimizer):
 
     Unlike Keras's, which gives everything but rank 2 to AdamW and the two-axis biases of attention layers to Muon,
     this one takes the kernels of attention, `EinsumDense` and convolution layers, and no bias; the output head goes
-    to AdamW; `rms_rate=None` gives the author's scale instead of none; AdamW's decay is times its own learning rate.
+    to AdamW; an embedding is known by its variable's name, not by that of a layer around it; `rms_rate=None` gives
+    the author's scale instead of none; AdamW's decay is times its own learning rate.
 
     Args:
         learning_rate: step size eta, >= 0, or a schedule.
