@@ -41,12 +41,12 @@ class SOAP(KernelOptimizer):
     Example:
 
     >>> import keras
-    >>> w, g = keras.Variable(keras.ops.zeros((2, 2)), name="kernel"), keras.ops.array([[1.0, 1.0], [1.0, 1.0]])
-    >>> optimizer = SOAP(0.1, weight_decay=None)
+    >>> w, g = keras.Variable(keras.ops.zeros((2, 2)), name="kernel"), keras.ops.array([[2.0, 1.0], [1.0, 2.0]])
+    >>> optimizer = SOAP(0.1, weight_decay=None, epsilon=1e-3)
     >>> for _ in range(2): optimizer.apply([g], [w])            # the first step finds the bases
-    >>> keras.ops.convert_to_numpy(w).round(3)                  # one direction, moved by the learning rate
-    array([[-0.05, -0.05],
-           [-0.05, -0.05]], dtype=float32)
+    >>> keras.ops.convert_to_numpy(w).round(2) + 0.0            # gradients 3 and 1 along them: both move alike
+    array([[-0.1,  0. ],
+           [ 0. , -0.1]], dtype=float32)
     """
 
     learning_rate: LearningRate = 0.003
