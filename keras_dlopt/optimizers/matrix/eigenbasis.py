@@ -2,6 +2,8 @@
 
 from keras import ops
 
+_NOISE = 1e-5  # of the largest eigenvalue: below it, float32 does not know the eigenvectors
+
 
 def transpose(x):
     """Matrices with rows and columns exchanged."""
@@ -26,12 +28,12 @@ def first_bases(g, longest):
         return left, right
     if g.shape[-2] > longest:
         return None, None
-    _, left = ops.eigh(g @ transpose(g))
-    left = ops.flip(left, axis=-1)
-    if g.shape[-1] > longest:
-        return left, None
-    right, _ = ops.qr(transpose(g) @ left, mode="complete")
-    return left, right
+    values, left = ops.eigh(g @ transpose(g))
+    values, left = ops.flip(values, axis=-1), ops.flip(left, axis=-1)
+    # Where eigenvalues are 0, rounding would choose the vectors, on two devices others than on one; QR completes alike.
+    left = ops.where(ops.expand_dims(values > _NOISE * values[..., :1], -2), left, ops.zeros_like(left))
+    right = None if g.shape[-1] > longest else ops.qr(transpose(g) @ left, mode="complete")[0]
+    return ops.qr(left)[0], right
 
 
 def refreshed(gram, basis):

@@ -2,16 +2,17 @@
 
 import keras
 
+from keras_dlopt.arguments import invalid
 from keras_dlopt.optimizers.drop_in.adam import AdamW
 from keras_dlopt.optimizers.executor.hyperparameters import NonNegative, Positive, Switch, UnitInterval
 from keras_dlopt.optimizers.executor.optimizer import Optimizer
+from keras_dlopt.optimizers.executor.variable_names import is_embedding
 from keras_dlopt.optimizers.matrix.selection import (
     AxesByPattern,
     Patterns,
     excluded,
     find_head,
-    is_embedding,
-    is_matrix,
+    is_kernel,
 )
 from keras_dlopt.optimizers.matrix.views import View, view
 
@@ -27,10 +28,11 @@ class KernelOptimizer(Optimizer):
         exclude_embeddings: whether variables whose own name has "embed" in it go to AdamW.
         exclude_head: whether the output kernel goes to AdamW. It is the last kernel that the model lists, if no other
             layer's variables follow and it is not the only one; where it is another, set this to `False` and name
-            the head in `exclude_layers`.
-        per_head: one matrix a head in attention layers, instead of one for all heads.
-        input_axes: pattern -> number of leading axes of a kernel that are its inputs, where the default (see
-            `keras_dlopt.optimizers.matrix.views.view`) misreads a kernel.
+            the head in `exclude_layers`. In a group of another optimizer the group alone decides.
+        per_head: one matrix a head for three-axis kernels of attention layers and of those in `input_axes`, instead
+            of one for all heads.
+        input_axes: pattern -> number of leading axes of a kernel that are its inputs, >= 1, where the default (see
+            `keras_dlopt.optimizers.matrix.views.view`) misreads a kernel, as it may those of an `EinsumDense`.
         adam_beta_1, adam_beta_2, epsilon: AdamW's, as in `AdamW`.
         adam_weight_decay: AdamW's weight decay, >= 0 or `None`.
         adam_lr_ratio: AdamW's learning rate as a multiple of the main one, > 0.
@@ -48,24 +50,35 @@ class KernelOptimizer(Optimizer):
     epsilon: Positive = 1e-7
 
     form = "stacked"
+    _head = None
 
     def build(self, variables):
         """Makes the slots for `variables`, the model's trainable variables."""
         if not self.built:
-            self._head = find_head(variables)
+            matrices = [v for v in variables if self._is_matrix(v) and not is_embedding(v)]
+            self._head = find_head(variables, matrices)
         super().build(variables)
 
     def takes(self, variable):
         """Whether the rule, and not AdamW, serves `variable`."""
-        if not is_matrix(variable) or excluded(variable, self.exclude_layers):
+        if not self._is_matrix(variable) or excluded(variable, self.exclude_layers):
             return False
         if self.exclude_embeddings and is_embedding(variable):
             return False
         return not (self.exclude_head and variable.path == self._head)
 
+    def _is_matrix(self, variable):
+        return is_kernel(variable) and min(self._view(variable)[1:3]) > 1  # no vector in disguise
+
+    def _view(self, variable):
+        try:
+            return view(variable.path, tuple(variable.shape), self.input_axes, self.per_head)
+        except ValueError as error:
+            raise invalid(type(self).__name__, "input_axes", self.input_axes, str(error)) from None
+
     def matrices(self, variable):
         """How `variable` is read as matrices."""
-        return view(variable.path, tuple(variable.shape), self.input_axes, self.per_head)
+        return self._view(variable)
 
     def to_matrices(self, tensor, seen):
         """The matrices of a variable, (count, rows, columns)."""

@@ -23,16 +23,17 @@ class Kron(KernelOptimizer):
       Q_R \leftarrow Q_R - \mu\, \frac{\mathrm{triu}(A^\top A - B^\top B)}{\|A^\top A + B^\top B\|}\, Q_R$$
     $$W_{t+1} = W_t - \eta \lambda W_t - \eta\, \mathrm{clip}(Q_L^\top Q_L M_t Q_R^\top Q_R)$$
 
-    M is the debiased momentum; the preconditioner is at rest where its outer products are, on average, the
-    identity. It is updated at every step at first, then ever more rarely: in $p_t = \mathrm{clip}(e^{-0.001 (t -
-    500)}, p_{\min}, 1)$ of the steps. The clip bounds the root mean square of a matrix's update by 1.1.
+    M is the debiased momentum, in A with 0.00035 times its mean magnitude of V added, which bounds Q; the
+    preconditioner is at rest where its outer products are, on average, the identity. It is updated at every step at
+    first, then ever more rarely: in $p_t = \mathrm{clip}(e^{-0.001 (t - 500)}, p_{\min}, 1)$ of the steps. The clip
+    bounds the root mean square of a matrix's update by 1.1.
 
     Args:
         learning_rate: step size eta, >= 0, or a schedule.
         momentum: decay of M, in [0, 1).
         preconditioner_learning_rate: mu, in (0, 1].
         min_update_probability: what the share of steps that update the preconditioner falls to, in (0, 1].
-        max_size_triangular: a side of a matrix that is longer gets a diagonal Q, >= 0.
+        max_size_triangular: a side of a matrix that is longer gets a diagonal Q, >= 1.
         momentum_into_precondition_update: whether Q is fitted to M, or else to the gradient.
         exclude_layers, exclude_embeddings, exclude_head, per_head, input_axes: what goes to AdamW and how kernels
             are read as matrices, see `KernelOptimizer`.
@@ -97,10 +98,13 @@ class Kron(KernelOptimizer):
     def _updated(self, q, g, t, each):
         """Q after one step on the fitting criterion, with a probe."""
         left, right = q
-        v = normal(g.shape, g.dtype, t)
+        v = ops.cast(normal(g.shape, t), g.dtype)
         a = _multiply(g + _DAMPING * each.spread(each.mean(ops.abs(g))) * v, left, right)
         b = transpose(_divide(transpose(_divide(v, left)), right))
-        left, right = self._moved(left, a, b), self._moved(right, transpose(a), transpose(b))
+        moved = self._moved(left, a, b), self._moved(right, transpose(a), transpose(b))
+        # Without any gradient, as of a layer that is cut off, Q would grow beyond all bounds.
+        any_gradient = _largest(g) > 0
+        left, right = (ops.where(any_gradient, new, old) for new, old in zip(moved, (left, right), strict=True))
         balance = ops.sqrt(_largest(right) / _largest(left))
         return [left * balance, right / balance]
 
@@ -146,7 +150,6 @@ def _spectral_norm(a):
     largest = _largest(a)
     a = a / (largest + _TINY)
     longest = ops.argmax(ops.sum(ops.square(a), axis=-2), axis=-1)
-    x = ops.take_along_axis(a, ops.reshape(longest, (-1, 1, 1)), axis=-1)
-    x = a @ x
+    x = a @ (a @ ops.expand_dims(ops.one_hot(longest, a.shape[-1], dtype=a.dtype), -1))
     x = a @ (x / (ops.sqrt(ops.sum(ops.square(x), axis=(-2, -1), keepdims=True)) + _TINY))
     return largest * ops.sqrt(ops.sum(ops.square(x), axis=(-2, -1), keepdims=True))

@@ -17,6 +17,7 @@ from keras_dlopt.optimizers.executor.hyperparameters import (
 from keras_dlopt.optimizers.executor.moments import mix
 from keras_dlopt.optimizers.matrix.kernels import KernelOptimizer
 from keras_dlopt.optimizers.matrix.newton_schulz import orthogonalize, polar_express
+from keras_dlopt.optimizers.matrix.selection import Patterns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Muon(KernelOptimizer):
 
     Unlike Keras's, which gives everything but rank 2 to AdamW and the two-axis biases of attention layers to Muon,
     this one takes the kernels of attention, `EinsumDense` and convolution layers, and no bias; the output head goes
-    to AdamW; `rms_rate=None` gives the author's scale instead of none; AdamW's decay is times its own learning rate.
+    to AdamW; an embedding is known by its variable's name, not by that of a layer around it; `rms_rate=None` gives
+    the author's scale instead of none; AdamW's decay is times its own learning rate.
 
     Args:
         learning_rate: step size eta, >= 0, or a schedule.
@@ -72,17 +74,25 @@ class Muon(KernelOptimizer):
            [ 0., -1.]], dtype=float32)
     """
 
+    # In Keras's order.
     learning_rate: LearningRate = 0.001
+    adam_beta_1: UnitInterval = 0.9
+    adam_beta_2: UnitInterval = 0.999
+    adam_weight_decay: NonNegative | None = 0.004
+    epsilon: Positive = 1e-7
     weight_decay: NonNegative | None = 0.004
-    momentum: UnitInterval = 0.95
-    nesterov: Switch = True
-    ns_steps: Count = 5
+    exclude_layers: Patterns | None = None
+    exclude_embeddings: Switch = True
     muon_a: Annotated[float, Range()] = 3.4445
     muon_b: Annotated[float, Range()] = -4.7750
     muon_c: Annotated[float, Range()] = 2.0315
+    adam_lr_ratio: Positive = 1.0
+    momentum: UnitInterval = 0.95
+    ns_steps: Count = 5
+    nesterov: Switch = True
+    rms_rate: Positive | None = 0.2
     polar_express: Switch = False
     newton_schulz_dtype: Annotated[str, _FloatType()] | None = None
-    rms_rate: Positive | None = 0.2
 
     slots = ("m",)
 

@@ -1,16 +1,24 @@
-"""Random probes that are a function of the step: equal on all replicas, and again after loading."""
+"""Random probes that are a function of the step: equal on all replicas, compiled or not, and again after loading."""
 
-import keras
+import math
+
 from keras import ops
 
 
-def normal(shape, dtype, t):
-    """Independent standard normal numbers, the same ones at every call with the same step `t`."""
-    step = ops.cast(t, "int32")
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+def normal(shape, t):
+    """Independent standard normal numbers in float32, the same ones at every call with the same step `t`.
 
-        return tf.random.stateless_normal(shape, ops.stack([step, ops.zeros_like(step)]), dtype, alg="philox")
-    import jax
+    Element and step are hashed to bits, in whole numbers: the generators of TensorFlow give other numbers under XLA.
+    """
+    step = _hash(ops.cast(t, "uint32"))
+    counter = ops.cast(ops.reshape(ops.arange(2 * math.prod(shape), dtype="int32"), (2, *shape)), "uint32")
+    uniform = ops.cast(ops.right_shift(_hash(counter + step), 8), "float32") * 2**-24  # in [0, 1)
+    return ops.sqrt(-2 * ops.log(1 - uniform[0])) * ops.cos(2 * math.pi * uniform[1])  # Box and Muller
 
-    return jax.random.normal(jax.random.fold_in(jax.random.key(0), step), shape, dtype)
+
+def _hash(x):
+    """A mixing of 32 bits that flips each one in half of the cases where another is flipped: the constants of
+    https://github.com/skeeto/hash-prospector."""
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        x = ops.bitwise_xor(x, ops.right_shift(x, shift)) * ops.cast(factor, "uint32")
+    return ops.bitwise_xor(x, ops.right_shift(x, 16))

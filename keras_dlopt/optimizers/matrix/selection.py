@@ -8,10 +8,9 @@ from typing import Annotated
 import keras
 
 from keras_dlopt.arguments import check_number, invalid
-from keras_dlopt.optimizers.matrix.views import view
 
 # Names of variables that are no linear map from their first axes to their last.
-_GAINS = re.compile(r"bias|gamma|beta|gain|scale|depthwise")
+_GAINS = re.compile(r"bias|gamma|beta|gain|scale")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +37,8 @@ class _AxesByPattern:
     """Accepts a dictionary: pattern -> number of input axes."""
 
     def check(self, where, name, value):
-        if not isinstance(value, dict):
-            raise invalid(where, name, value, "a dictionary: pattern -> number of input axes")
+        if not isinstance(value, dict) or not value:
+            raise invalid(where, name, value, "a dictionary that is not empty: pattern -> number of input axes")
         for pattern, axes in value.items():
             _check_pattern(where, name, pattern)
             check_number(where, f"{name}[{pattern}]", axes, low=1, integer=True)
@@ -47,9 +46,11 @@ class _AxesByPattern:
 
 
 def _check_pattern(where, name, pattern):
+    if not isinstance(pattern, str):
+        raise invalid(where, name, pattern, "patterns, as strings")
     try:
         re.compile(pattern)
-    except (re.error, TypeError) as error:
+    except (re.error, OverflowError) as error:
         raise invalid(where, name, pattern, f"patterns that compile ({error})") from None
 
 
@@ -62,29 +63,26 @@ def excluded(variable, patterns):
     return any(p(variable) if isinstance(p, Callable) else re.search(p, variable.path) for p in patterns or ())
 
 
-def is_embedding(variable):
-    """Whether the variable itself is called an embedding: a kernel of a layer called so is not one."""
-    return "embed" in _name(variable).lower()
-
-
-def is_matrix(variable):
-    """Whether the variable is a kernel: of rank 2 or more, no vector in disguise, no bias and no gain.
+def is_kernel(variable):
+    """Whether the variable is a linear map: of rank 2 or more, no bias, no gain and not depthwise.
 
     The biases (heads, head size) of attention layers are the reason for asking the name: they have rank 2.
     """
-    if len(variable.shape) < 2 or _GAINS.search(_name(variable).lower()):
-        return False
-    return min(view(variable.path, tuple(variable.shape))[1:3]) > 1
+    name, layer = _name(variable).lower(), _layer(variable).rpartition("/")[2].lower()
+    return len(variable.shape) > 1 and not _GAINS.search(name) and "depthwise" not in (name + layer)
 
 
-def find_head(variables):
+def find_head(variables, matrices):
     """The path of the model's output kernel, or `None`.
 
     Keras lists variables in the order of the layers, so it is the last matrix, unless another layer's variables
     follow it (as the last norm's do where the output layer is the embedding table again) or there is no matrix
     before it.
+
+    Args:
+        variables: the model's trainable variables.
+        matrices: those that can be read as matrices and are no embeddings.
     """
-    matrices = [v for v in variables if is_matrix(v) and not is_embedding(v)]
     if len(matrices) < 2 or _layer(matrices[-1]) != _layer(variables[-1]):
         return None
     return matrices[-1].path

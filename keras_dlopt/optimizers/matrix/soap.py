@@ -41,12 +41,12 @@ class SOAP(KernelOptimizer):
     Example:
 
     >>> import keras
-    >>> w, g = keras.Variable(keras.ops.zeros((2, 2)), name="kernel"), keras.ops.array([[1.0, 1.0], [1.0, 1.0]])
-    >>> optimizer = SOAP(0.1, weight_decay=None)
+    >>> w, g = keras.Variable(keras.ops.zeros((2, 2)), name="kernel"), keras.ops.array([[2.0, 1.0], [1.0, 2.0]])
+    >>> optimizer = SOAP(0.1, weight_decay=None, epsilon=1e-3)
     >>> for _ in range(2): optimizer.apply([g], [w])            # the first step finds the bases
-    >>> keras.ops.convert_to_numpy(w).round(3)                  # one direction, moved by the learning rate
-    array([[-0.05, -0.05],
-           [-0.05, -0.05]], dtype=float32)
+    >>> keras.ops.convert_to_numpy(w).round(2) + 0.0            # gradients 3 and 1 along them: both move alike
+    array([[-0.1,  0. ],
+           [ 0. , -0.1]], dtype=float32)
     """
 
     learning_rate: LearningRate = 0.003
@@ -62,7 +62,6 @@ class SOAP(KernelOptimizer):
 
     slots = ("m", "v", "left", "right", "q_left", "q_right")
     nonnegative = ("v",)
-    needs_weights = True
     whole_step = True
 
     def slot_shape(self, slot, shape):
@@ -74,7 +73,7 @@ class SOAP(KernelOptimizer):
     def rule(self, g, w, s, t, lr, decay):
         q = {side: getattr(s, f"q_{side}") for side in ("left", "right")}
         q = {side: basis for side, basis in q.items() if len(basis.shape) > 1}
-        turned = _turn(g, q)
+        turned = ops.where(t > 1, _turn(g, q), ops.zeros_like(g))
         m, v = mix(s.m, turned, self.beta_1), mix(s.v, ops.square(turned), self.beta_2)
         steps = ops.maximum(t - 1, 1)  # of Adam
         scale = lr * ops.sqrt(bias_correction(self.beta_2, steps)) / bias_correction(self.beta_1, steps)

@@ -38,7 +38,7 @@ def _permute(tensor, order):
 
 
 def view(path, shape, input_axes=None, per_head=False):
-    """How the kernel at `path` is read.
+    """How the kernel at `path` is read; `ValueError` where that leaves no axis for the outputs.
 
     The first axes are inputs, the others outputs. Without more knowledge all but the last are inputs, which is
     right for dense and convolution kernels and for the output projection (heads, head size, outputs) of attention;
@@ -49,7 +49,8 @@ def view(path, shape, input_axes=None, per_head=False):
         shape: the variable's shape, of rank 2 or more.
         input_axes: pattern searched for in the path -> number of leading axes that are inputs; the first match
             wins. For kernels that the rule above misreads, such as those of an `EinsumDense` with several output axes.
-        per_head: one matrix a head for the three-axis kernels of attention layers.
+        per_head: one matrix a head for three-axis kernels of attention layers and of those in `input_axes`: the heads
+            are the second axis where one axis is inputs, and the first where two are.
 
     Returns:
         A `View`.
@@ -63,12 +64,13 @@ def view(path, shape, input_axes=None, per_head=False):
     """
     layer, axes = _layer(path), tuple(range(len(shape)))
     inputs = next((n for pattern, n in (input_axes or {}).items() if re.search(pattern, path)), None)
+    has_heads = len(shape) == 3 and (inputs is not None or layer in _PROJECTIONS or layer == "attention_output")
     if inputs is None:
         inputs = 1 if layer in _PROJECTIONS and len(shape) == 3 else len(shape) - 1
-        if per_head and len(shape) == 3 and layer in _PROJECTIONS:
-            return View(shape[1], shape[0], shape[2], (1, 0, 2))
-        if per_head and len(shape) == 3 and layer == "attention_output":
-            return View(*shape, axes)
+    if inputs >= len(shape):
+        raise ValueError(f"fewer axes than the {len(shape)} of {path}")
+    if per_head and has_heads:
+        return View(shape[1], shape[0], shape[2], (1, 0, 2)) if inputs == 1 else View(*shape, axes)
     return View(1, math.prod(shape[:inputs]), math.prod(shape[inputs:]), axes)
 
 
