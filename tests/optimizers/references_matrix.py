@@ -259,7 +259,7 @@ def kron(
     """arXiv 2402.04553 for two axes, as in kron_torch; the probes are the rule's own, step by step."""
     from keras import ops
 
-    from keras_dlopt.optimizers.matrix.probes import normal
+    from keras_dlopt.optimizers.executor.hashed_normal import normal
 
     if t == 1:
         state.update(m=0.0, q=[np.eye(n) for n in w.shape])

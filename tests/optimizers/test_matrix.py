@@ -14,11 +14,11 @@ from references_matrix import newton_schulz as newton_schulz_in_numpy
 from references_matrix import norm_lower_bound
 
 from keras_dlopt import optimizers
+from keras_dlopt.optimizers.executor.hashed_normal import normal
 from keras_dlopt.optimizers.matrix.blocks import block_shape, cut, join
 from keras_dlopt.optimizers.matrix.eigenbasis import first_bases, refreshed
 from keras_dlopt.optimizers.matrix.kron import _spectral_norm
 from keras_dlopt.optimizers.matrix.newton_schulz import orthogonalize, polar_express
-from keras_dlopt.optimizers.matrix.probes import normal
 from keras_dlopt.optimizers.matrix.roots import inverse_root
 from keras_dlopt.optimizers.matrix.views import view
 

@@ -141,6 +141,20 @@ def test_a_variable_without_gradient_stays(name, inner):
     assert np.abs(ops.convert_to_numpy(other) - ops.convert_to_numpy(variables()[2])).max() > 0.05
 
 
+@pytest.mark.parametrize("name", WRAPPED)
+def test_a_skipped_step_leaves_weights_and_the_wrappers_state(name):
+    optimizer, weights = WRAPPED[name](optimizers.Adam(0.1, skip_nonfinite=True)), variables()[1:3]
+    gradients = [ops.convert_to_tensor(w) * 2.0 for w in weights]
+    for _ in range(2):
+        optimizer.apply(gradients, weights)
+    steps = optimizer.iterations.path
+    kept = [v for v in [*optimizer.variables, *weights] if v.path != steps]
+    before = [ops.convert_to_numpy(v) for v in kept]
+    optimizer.apply([gradients[0], gradients[1] * np.float32(np.nan)], weights)  # the third, Lookahead's restart
+    for variable, value in zip(kept, before, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(variable), value)
+
+
 def test_sparse_gradients_are_summed_first():
     """Rows that come twice in a batch: as with the dense gradient."""
 

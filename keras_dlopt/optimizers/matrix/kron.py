@@ -4,11 +4,11 @@ import math
 
 from keras import ops
 
+from keras_dlopt.optimizers.executor.hashed_normal import normal
 from keras_dlopt.optimizers.executor.hyperparameters import Count, LearningRate, Share, Switch, UnitInterval
 from keras_dlopt.optimizers.executor.moments import bias_correction, mix
 from keras_dlopt.optimizers.matrix.eigenbasis import transpose
 from keras_dlopt.optimizers.matrix.kernels import KernelOptimizer
-from keras_dlopt.optimizers.matrix.probes import normal
 
 _DAMPING = math.sqrt(1.2e-7)  # of the gradient, by the probe: the root of float32's precision
 _TINY = 1e-30

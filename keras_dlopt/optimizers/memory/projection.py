@@ -2,9 +2,9 @@
 
 import zlib
 
-import keras
 from keras import ops
 
+from keras_dlopt.optimizers.executor.hashed_normal import normal
 from keras_dlopt.optimizers.matrix.eigenbasis import transpose
 
 
@@ -58,28 +58,11 @@ def aligned(p, old):
 def random_projection(shape, dtype, seed, step):
     """Independent normal numbers of variance 1 / rank, a function of shape, seed and step: nothing to store.
 
-    They are equal on all replicas, again after loading, and (up to rounding) with XLA as without; TensorFlow's are not
-    JAX's.
-
     Args:
         shape: (..., short, rank).
         dtype: floating point type.
         seed: a whole number.
         step: a scalar tensor.
     """
-    key = zlib.crc32(repr((seed, *shape)).encode()) & 0x7FFFFFFF
-    step = ops.cast(step, "int32")
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        # Made from bits: `tf.random.stateless_normal` gives others when XLA compiles it.
-        bits = tf.random.stateless_uniform(
-            shape, ops.stack([key, step]), minval=None, maxval=None, dtype="int32", alg="philox"
-        )
-        uniform = (tf.cast(tf.bitwise.right_shift(bits, 8), dtype) + 0.5) / 2**23  # in (-1, 1), exact in float32
-        numbers = 2**0.5 * tf.math.erfinv(uniform)
-    else:
-        import jax
-
-        numbers = jax.random.normal(jax.random.fold_in(jax.random.key(key), step), shape, dtype)
-    return numbers / shape[-1] ** 0.5
+    key = zlib.crc32(repr((seed, *shape)).encode())
+    return ops.cast(normal(shape, step, key), dtype) / shape[-1] ** 0.5

@@ -3,9 +3,9 @@
 import random
 from typing import Annotated
 
-import keras
 from keras import ops
 
+from keras_dlopt.optimizers.executor.hashed_normal import normal
 from keras_dlopt.optimizers.executor.hyperparameters import NonNegative, Range
 from keras_dlopt.optimizers.wrappers import replicas
 from keras_dlopt.optimizers.wrappers.wrapper import Wrapper
@@ -59,19 +59,6 @@ class GradientNoise(Wrapper):
         replicas.write([self._steps], [steps + 1])
         indices = [self._get_variable_index(v) for v in variables]
         return [
-            g + ops.cast(sigma * _normal(g.shape, self.seed, i, steps), g.dtype)
+            g + ops.cast(sigma * normal(g.shape, steps, self.seed, i), g.dtype)
             for g, i in zip(gradients, indices, strict=True)
         ]
-
-
-def _normal(shape, seed, index, step):
-    """Standard normal numbers that depend on seed, variable and step alone."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        first = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], "int32"), index)
-        return tf.random.stateless_normal(shape, tf.random.experimental.stateless_fold_in(first, step))
-    import jax
-
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), step)
-    return jax.random.normal(key, shape)

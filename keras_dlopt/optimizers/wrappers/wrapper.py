@@ -235,16 +235,22 @@ class Chain:
         step = self._update
         for wrapper in self.wrappers:
             step = _calling(wrapper, step)
-        state = [variable for wrapper in self.wrappers for variable in wrapper._variables]
+        gradients = replicas.total(gradients)
+        state, holds = [variable for wrapper in self.wrappers for variable in wrapper._variables], []
         # With gradient accumulation Keras's JAX optimizer makes an update for every batch and takes back all but
         # every k-th, in its own variables; ours are not among them.
         accumulates = keras.backend.backend() == "jax" and self.optimizer.gradient_accumulation_steps
-        before = [replicas.read(v) for v in state] if accumulates else []
-        step(replicas.total(gradients), variables, learning_rate)
         if accumulates:
-            counts = ops.equal((self.optimizer._iterations + 1) % accumulates, 0)
-            for variable, old in zip(state, before, strict=True):
-                variable.assign(ops.where(counts, replicas.read(variable), old))
+            holds.append(ops.equal((self.optimizer._iterations + 1) % accumulates, 0))
+        if getattr(self.optimizer, "skip_nonfinite", False):
+            state = [*state, *variables]
+            holds.append(ops.all(ops.stack([ops.all(ops.isfinite(g)) for g in gradients])))
+        before = [replicas.read(v) for v in state] if holds else []
+        step(gradients, variables, learning_rate)
+        if holds:
+            held = ops.all(ops.stack(holds))
+            after = [replicas.read(v) for v in state]
+            replicas.write(state, [ops.where(held, new, old) for new, old in zip(after, before, strict=True)])
 
     def _update(self, gradients, variables, learning_rate):
         self.decay(variables)
