@@ -1,14 +1,13 @@
 """Muon."""
 
-import dataclasses
 import math
 from typing import Annotated
 
-from keras_dlopt.arguments import check_choice
 from keras_dlopt.optimizers.executor.hyperparameters import (
     Count,
     LearningRate,
     NonNegative,
+    OneOf,
     Positive,
     Range,
     Switch,
@@ -18,14 +17,6 @@ from keras_dlopt.optimizers.executor.moments import mix
 from keras_dlopt.optimizers.matrix.kernels import KernelOptimizer
 from keras_dlopt.optimizers.matrix.newton_schulz import orthogonalize, polar_express
 from keras_dlopt.optimizers.matrix.selection import Patterns
-
-
-@dataclasses.dataclass(frozen=True)
-class _FloatType:
-    """Accepts the name of a floating point type."""
-
-    def check(self, where, name, value):
-        return check_choice(where, name, value, ("bfloat16", "float16", "float32"))
 
 
 class Muon(KernelOptimizer):
@@ -92,7 +83,7 @@ class Muon(KernelOptimizer):
     nesterov: Switch = True
     rms_rate: Positive | None = 0.2
     polar_express: Switch = False
-    newton_schulz_dtype: Annotated[str, _FloatType()] | None = None
+    newton_schulz_dtype: Annotated[str, OneOf(("bfloat16", "float16", "float32"))] | None = None
 
     slots = ("m",)
 

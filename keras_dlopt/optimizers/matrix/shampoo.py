@@ -1,27 +1,17 @@
 """Shampoo."""
 
-import dataclasses
 from typing import Annotated
 
 from keras import ops
 
-from keras_dlopt.arguments import check_choice
 from keras_dlopt.optimizers.executor.every import every
-from keras_dlopt.optimizers.executor.hyperparameters import Count, LearningRate, Positive, UnitInterval
+from keras_dlopt.optimizers.executor.hyperparameters import Count, LearningRate, OneOf, Positive, UnitInterval
 from keras_dlopt.optimizers.executor.moments import bias_correction, mix
 from keras_dlopt.optimizers.matrix.blocks import block_shape, cut, join
 from keras_dlopt.optimizers.matrix.eigenbasis import transpose
 from keras_dlopt.optimizers.matrix.kernels import KernelOptimizer
 from keras_dlopt.optimizers.matrix.roots import inverse_root
 from keras_dlopt.optimizers.matrix.views import View
-
-
-@dataclasses.dataclass(frozen=True)
-class _Graft:
-    """Accepts the names of the rules whose step length Shampoo takes over."""
-
-    def check(self, where, name, value):
-        return check_choice(where, name, value, ("adam", "sgd"))
 
 
 class Shampoo(KernelOptimizer):
@@ -74,7 +64,7 @@ class Shampoo(KernelOptimizer):
     block_size: Count = 1024
     root_order: Count = 4
     matrix_epsilon: Positive = 1e-6
-    graft: Annotated[str, _Graft()] = "adam"
+    graft: Annotated[str, OneOf(("adam", "sgd"))] = "adam"
     epsilon: Positive = 1e-8
 
     nonnegative = ("v",)

@@ -1,15 +1,14 @@
 """APOLLO."""
 
-import dataclasses
 from typing import Annotated
 
 from keras import ops
 
-from keras_dlopt.arguments import check_choice
 from keras_dlopt.optimizers.executor.hyperparameters import (
     Count,
     LearningRate,
     NonNegative,
+    OneOf,
     Positive,
     Range,
     UnitInterval,
@@ -23,16 +22,6 @@ from keras_dlopt.optimizers.memory.projection import (
     projection_shape,
     random_projection,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class _ScaleType:
-    """Accepts what one scale is shared by."""
-
-    def check(self, where, name, value):
-        if not isinstance(value, str):
-            value = repr(value)
-        return check_choice(where, name, value, ("channel", "tensor"))
 
 
 class APOLLO(KernelOptimizer):
@@ -89,7 +78,7 @@ class APOLLO(KernelOptimizer):
     rank: Count = 256
     update_proj_gap: Count = 200
     scale: Positive = 1.0
-    scale_type: Annotated[str, _ScaleType()] = "channel"
+    scale_type: Annotated[str, OneOf(("channel", "tensor"))] = "channel"
     growth_limit: Annotated[float, Range(1.0)] | None = 1.01
     seed: Annotated[int, Range(0, integer=True)] = 0
     beta_1: UnitInterval = 0.9
