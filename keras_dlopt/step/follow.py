@@ -9,8 +9,6 @@ from keras_dlopt.step.number import StepNumber
 from keras_dlopt.step.observer import Observer
 from keras_dlopt.step.seam import detach
 
-# Used outside of the update too, where another value would be used: the loss is multiplied by it.
-_NOT_OF_THE_STEP = ("loss_scale_factor",)
 _BELOW_ONE = ("momentum", "beta_1", "beta_2", "beta_3", "rho")
 
 
@@ -70,8 +68,10 @@ class Follow(Observer):
             self._rate, self._before = value, float(keras.ops.convert_to_numpy(value))
         else:
             fraction = isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral)
-            if not fraction or value <= 0 or of in _NOT_OF_THE_STEP:
-                accepted = "a float above 0 that its update uses, for a schedule to take its place"
+            # The loss is multiplied by its scale before; what else is used outside, the optimizer says itself.
+            outside = ("loss_scale_factor", *getattr(self._owner, "used_outside_update", ()))
+            if not fraction or value <= 0 or of in outside:
+                accepted = "a float above 0 that only its update uses, for a schedule to take its place"
                 raise invalid(where, of, value, accepted)
             self._before = value
 

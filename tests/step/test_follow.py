@@ -71,6 +71,8 @@ CASES = [
     (OURS.AdaBelief, "beta_1", {}),
     (OURS.RAdam, "beta_1", {}),
     (OURS.Adan, "weight_decay", {"weight_decay": 0.1}),
+    (OURS.Muon, "momentum", {}),
+    (OURS.SOAP, "beta_1", {}),
     (OURS.GradientDescent, "weight_decay", {"weight_decay": 0.1}),
 ]
 
@@ -261,7 +263,12 @@ REFUSED = {
     "the loss's scale": (
         KERAS.SGD(loss_scale_factor=2.0),
         "loss_scale_factor",
-        r"must be a float above 0 that its update",
+        r"must be a float above 0 that only its update",
+    ),
+    "outside of the update": (
+        OURS.ScheduleFreeAdamW(),
+        "beta_1",
+        r"`ScheduleFreeAdamW\(beta_1=...\)` must be .* only its",
     ),
     "above 1": (KERAS.Adam(), "beta_1", r"`Adam\(beta_1=...\)` must be below 1 during the whole run. .*=1.2"),
     "a constant": (
