@@ -1,8 +1,12 @@
-"""Everything a user puts in `model.fit(callbacks=[...])`."""
+"""Everything a user puts in `model.fit(callbacks=[...])`.
 
-from keras_dlopt.callbacks.one_cycle import OneCycle
+Every schedule of `keras_dlopt.schedules` is here under its own name, as a callback over the length of the run.
+"""
+
 from keras_dlopt.callbacks.prune import Prune
 from keras_dlopt.callbacks.record_optimizer import RecordOptimizer
-from keras_dlopt.callbacks.warmup_cosine import WarmupCosine
+from keras_dlopt.callbacks.schedule import SCHEDULE_CALLBACKS, ScheduleCallback
 
-__all__ = ["OneCycle", "Prune", "RecordOptimizer", "WarmupCosine"]
+globals().update(SCHEDULE_CALLBACKS)
+
+__all__ = ["Prune", "RecordOptimizer", "ScheduleCallback", *SCHEDULE_CALLBACKS]

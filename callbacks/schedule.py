@@ -1,73 +1,134 @@
 """Any schedule as a callback that takes the number of steps from the run."""
 
-import dataclasses
 import inspect
 import sys
+import types
+import typing
 import warnings
 import weakref
 
 import keras
+import numpy as np
 
-from keras_dlopt import step
+from keras_dlopt import schedules, step
 from keras_dlopt.arguments import invalid
 from keras_dlopt.callbacks.run_length import run_length
 
-# Optimizer -> what ends the schedule on it, to end one whose run broke off before the next begins.
+# Optimizer -> name of the hyperparameter -> (the run, what ends the schedule): to end one whose run broke off before
+# the next begins.
 _following = weakref.WeakKeyDictionary()
 
 
 class ScheduleCallback(keras.callbacks.Callback):
-    """Base: `class OneCycle(ScheduleCallback, schedule=schedules.OneCycle)` is the callback of that schedule.
+    """Base of the callbacks of all schedules: `callbacks.OneCycle` is that of `schedules.OneCycle`, and so forth.
 
-    It takes the schedule's arguments without `steps`, which it finds out when the run begins: epochs times
-    batches an epoch. Before every update, inside the compiled step, it writes the schedule's value at that
-    step into the optimizer's learning rate, which stays the variable it is: files saved in the middle of a
-    run look as ever and load as ever, and `optimizer.learning_rate` is always the rate last used. It appears
-    in the epoch's logs as `learning_rate`. At the end of the run the rate it replaced is put back.
+    It takes the schedule's arguments, `steps` by keyword and only if the length of the run is not to be taken: that
+    is found out when the run begins, epochs times batches an epoch.
+
+    Before every update, inside the compiled step, the schedule's value at that step is written into the optimizer's
+    learning rate, which stays the variable it is: files saved in the middle of a run look as ever and load as ever,
+    and `optimizer.learning_rate` is always the rate last used. With `of="momentum"`, `"beta_1"`, `"weight_decay"` or
+    another of the optimizer's arguments, that one follows the schedule instead, see `step.Follow`; several callbacks
+    can serve several of them at once. The value last used appears in the epoch's logs under the argument's name. At
+    the end of the run what was replaced is put back.
 
     A resumed run goes on where it stopped, whether the optimizer's state was restored or only `initial_epoch`
     given; a second `fit` begins a new schedule. With `gradient_accumulation_steps` a step is a batch, as
     Keras counts.
 
-    When a run breaks off, Keras tells no callback. The rate is then put back once the callback is let go, or
+    When a run breaks off, Keras tells no callback. What was replaced is then put back once the callback is let go, or
     when a schedule callback is next used on this optimizer.
+
+    Attributes:
+        schedule: the schedule, without `steps` unless they were given.
+        of: the name of the hyperparameter that follows it.
+
+    Example: the learning rate and, the other way round, momentum.
+
+    >>> import keras, numpy as np
+    >>> from keras_dlopt import callbacks
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(keras.optimizers.SGD(momentum=0.9), "mse")
+    >>> x, y = np.ones((100, 2)), np.ones((100, 1))
+    >>> cycle = [callbacks.OneCycle(0.1), callbacks.OneCycleMomentum(0.95, low=0.85)]
+    >>> history = model.fit(x, y, batch_size=10, epochs=4, callbacks=cycle, verbose=0).history
+    >>> [round(rate, 4) for rate in history["learning_rate"]]
+    [0.0924, 0.0812, 0.0283, 0.0]
+    >>> [round(momentum, 4) for momentum in history["momentum"]]
+    [0.8579, 0.8688, 0.9217, 0.95]
+    >>> round(float(model.optimizer.learning_rate), 4), model.optimizer.momentum  # the optimizer's own, put back
+    (0.01, 0.9)
     """
 
-    schedule = None
+    kind = None
 
-    def __init_subclass__(cls, schedule=None, **kwargs):
+    def __init_subclass__(cls, schedule=None, of="learning_rate", **kwargs):
         super().__init_subclass__(**kwargs)
         if schedule is not None:
-            cls.schedule = schedule
-            fields = [p for p in inspect.signature(schedule).parameters.values() if p.name != "steps"]
-            steps = inspect.Parameter("steps", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=int)
-            cls.__signature__ = inspect.Signature([*fields, steps])
+            cls.kind = schedule
+            hints = typing.get_type_hints(schedule)
+            fields = [
+                parameter.replace(annotation=hints[name])
+                for name, parameter in inspect.signature(schedule).parameters.items()
+                if name != "steps"
+            ]
+            for name, default, hint in (("steps", None, int | None), ("of", of, str)):
+                fields.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint))
+            cls.__signature__ = inspect.Signature(fields)
 
-    def __init__(self, *args, steps=None, **kwargs):
+    def __init__(self, *args, **kwargs):
         super().__init__()
-        self.steps = steps
         given = type(self).__signature__.bind(*args, **kwargs)
-        # Checks all that can be known before the run.
-        longest = sys.maxsize if steps is None else steps
-        checked = dataclasses.asdict(self.schedule(steps=longest, **given.arguments))
-        self.arguments = {name: value for name, value in checked.items() if name != "steps"}
+        given.apply_defaults()
+        self.of = given.arguments.pop("of")
+        self.schedule = self.kind(**given.arguments)  # checks all that can be known before the run
         self._end = None
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {**self.schedule.get_config(), "of": self.of}
+
+    @classmethod
+    def from_config(cls, config):
+        """The callback of that configuration."""
+        return cls(**config)
 
     def on_train_begin(self, logs=None):
         optimizer = self.model.optimizer
-        for end in (self._end, _following.get(optimizer)):
-            if end is not None:
-                end()
-        rate = optimizer.learning_rate
-        if not isinstance(rate, keras.Variable):
-            accepted = "a number: this callback is the schedule"
-            raise invalid(type(optimizer).__name__, "learning_rate", optimizer._learning_rate, accepted)
-        self._observer = _Follow(self.schedule(steps=run_length(self, self.steps), **self.arguments), rate)
+        self._end_others(optimizer)
+        schedule = self._over_the_run()
+        self._observer = step.Follow(optimizer, self.of, schedule)
+        if schedule.steps is not None:
+            self._observer.check_range(np.linspace(0, schedule.steps - 1, 1001).astype("int32"))
         step.attach(optimizer, self._observer, self.model)
-        before = float(keras.ops.convert_to_numpy(rate))
-        self._end = _following[optimizer] = weakref.finalize(self, _put_back, self._observer, rate, before)
+        self._end = weakref.finalize(self, self._observer.put_back)
         self._end.atexit = False
+        _following.setdefault(optimizer, {})[self.of] = (self.params, self._end)
         self._first_epoch = True
+
+    def _end_others(self, optimizer):
+        """Ends the schedules of runs that broke off. A run's callbacks all have the same `params`."""
+        if self._end is not None:
+            self._end()
+        for of, (run, end) in list(_following.get(optimizer, {}).items()):
+            if end.alive and run is self.params and run is not None:
+                if of == self.of:
+                    raise invalid(type(self).__name__, "of", of, "what no other schedule of the run follows")
+            else:
+                end()
+
+    def _over_the_run(self):
+        try:
+            steps = run_length(self, self.schedule.steps)
+        except ValueError:
+            try:
+                self.schedule(0)
+            except ValueError:
+                pass
+            else:
+                return self.schedule  # one that needs no length
+            raise
+        return self.schedule.over(steps)
 
     def on_epoch_begin(self, epoch, logs=None):
         # Only now is it known at which epoch a resumed run starts; the step is traced after this.
@@ -79,10 +140,10 @@ class ScheduleCallback(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
-            logs["learning_rate"] = float(keras.ops.convert_to_numpy(self._observer.learning_rate))
+            logs[self.of] = self._observer.latest()
         announced = (epoch + 1) * (self.params.get("steps") or sys.maxsize)
         made = self._observer.count() - self._observer.start
-        if made > announced and self.steps is None:
+        if made > announced and self.schedule.steps is None:
             warnings.warn(
                 f"`{type(self).__name__}`: {made} steps were made where Keras announced {announced}. Data without "
                 "end runs in whole executions: choose `steps_per_epoch` as a multiple of `steps_per_execution`.",
@@ -93,19 +154,38 @@ class ScheduleCallback(keras.callbacks.Callback):
         self._end()
 
 
-class _Follow(step.Observer):
-    def __init__(self, schedule, learning_rate):
-        self.schedule, self.learning_rate, self.start = schedule, learning_rate, 0
+_STEPS_AND_OF = """\
+    steps: length of the schedule in steps; by default that of the run. Data of unknown length need it, where the
+        schedule does.
+    of: the optimizer's argument that follows the schedule. Defaults to "{of}".
 
-    def count(self):
-        return int(keras.ops.convert_to_numpy(self.optimizer._iterations))
-
-    def before_apply(self, gradients, variables):
-        self.assign(self.learning_rate, self.schedule(self.optimizer._iterations - self.start))
-        return gradients
+Raises:
+    ValueError: if an argument is out of its range; when the run begins, if a part of it is longer than the run, its
+        length is unknown, or the optimizer has no such argument that can follow a schedule.
+"""
 
 
-def _put_back(observer, learning_rate, before):
-    if observer.optimizer is not None:
-        step.detach(observer.optimizer, observer)
-    learning_rate.assign(before)
+def _docstring(row):
+    """The schedule's docstring, with the callback's arguments."""
+    text = inspect.getdoc(row.schedule)
+    about, _, rest = text.partition("\nArgs:\n")
+    arguments, _, rest = rest.partition("\n\n")
+    entries = ("\n" + arguments).split("\n    ")[1:]
+    kept, steps = [], False
+    for entry in entries:  # continued lines belong to the entry before
+        steps = entry.startswith("steps:") or (steps and entry.startswith(" "))
+        kept += [] if steps else ["    " + entry]
+    source = rest.partition("Example")[0].strip()
+    how = f"The schedule `schedules.{row.name}` over a run of `model.fit`: `ScheduleCallback` says how that behaves."
+    own = [*kept, _STEPS_AND_OF.format(of=row.of)]
+    return "\n".join([about, how, "", "Args:", *own, source]).rstrip() + "\n"
+
+
+def _callback(row):
+    body = {"__doc__": _docstring(row), "__module__": "keras_dlopt.callbacks", "__qualname__": row.name}
+    return types.new_class(
+        row.name, (ScheduleCallback,), {"schedule": row.schedule, "of": row.of}, lambda names: names.update(body)
+    )
+
+
+SCHEDULE_CALLBACKS = {name: _callback(row) for name, row in schedules.TABLE.items()}

@@ -48,7 +48,8 @@ def test_importing_registers_the_optimizers_and_schedules():
 import keras, keras_dlopt
 for name in keras_dlopt.optimizers.names():
     assert keras.saving.get_registered_object("keras_dlopt>" + name) is getattr(keras_dlopt.optimizers, name)
-assert keras.saving.get_registered_object("keras_dlopt>WarmupCosine") is keras_dlopt.schedules.WarmupCosine
+for name in keras_dlopt.schedules.TABLE:
+    assert keras.saving.get_registered_object("keras_dlopt>" + name) is getattr(keras_dlopt.schedules, name)
 """
     run_python(code)
 
@@ -63,6 +64,16 @@ def test_every_public_optimizer_has_a_docstring_that_runs():
     for name in keras_dlopt.optimizers.names():
         doc = getattr(keras_dlopt.optimizers, name).__doc__
         assert "$$" in doc and "Args:" in doc and "Memory:" in doc and ">>>" in doc, name
+
+
+def test_every_schedule_is_documented_as_a_function_and_as_a_callback():
+    page = (ROOT / "docs" / "schedules.md").read_text()
+    for name in keras_dlopt.schedules.TABLE:
+        doc = getattr(keras_dlopt.schedules, name).__doc__
+        assert "$$" in doc and "Args:" in doc and ">>>" in doc, name
+        doc = getattr(keras_dlopt.callbacks, name).__doc__
+        assert "$$" in doc and "\n    of: " in doc and doc.count("\n    steps: ") == 1 and ">>>" not in doc, name
+        assert f"| `{name}(" in page, name
 
 
 def test_the_readme_example_runs(tmp_path, monkeypatch):

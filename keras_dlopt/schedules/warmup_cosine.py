@@ -34,7 +34,7 @@ class WarmupCosine(Schedule):
     """
 
     peak: Rate
-    steps: Steps
+    steps: Steps | None = None
     warmup: Length = 0.05
     floor: Floor = 0.0
 
@@ -45,5 +45,5 @@ class WarmupCosine(Schedule):
     def rate(self, t):
         warmup = self.in_steps(self.warmup)
         up = linear(t, 0, warmup, 0.0, self.peak)
-        down = cosine(t, warmup, self.steps, self.peak, self.floor)
+        down = cosine(t, warmup, self.run, self.peak, self.floor)
         return ops.where(t < warmup, up, down)

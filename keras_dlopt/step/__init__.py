@@ -7,6 +7,8 @@ is compiled: a custom `train_step`, `jit_compile`, `steps_per_execution`, loss s
 stateless step included. Any Keras optimizer can be observed, by any number of observers; saved files stay as
 they would be without them.
 
+`Follow` is the observer that makes a hyperparameter follow a schedule.
+
 Example: the norm of the last gradient, computed inside the step.
 
 >>> import keras, numpy as np
@@ -28,7 +30,8 @@ Example: the norm of the last gradient, computed inside the step.
 >>> step.detach(model.optimizer, observer)
 """
 
+from keras_dlopt.step.follow import Follow
 from keras_dlopt.step.observer import Observer
 from keras_dlopt.step.seam import attach, detach
 
-__all__ = ["Observer", "attach", "detach"]
+__all__ = ["Follow", "Observer", "attach", "detach"]

@@ -1,6 +1,7 @@
 """Pieces that many rules are written with."""
 
 import math
+import numbers
 
 from keras import ops
 
@@ -15,4 +16,7 @@ def bias_correction(beta, t):
 
     Written with `expm1`: in float32, `1 - 0.999**1` is off by 1e-5 of its value, this by 1e-7.
     """
-    return -ops.expm1(t * math.log(beta)) if beta else ops.ones_like(t)
+    if not beta:
+        return ops.ones_like(t)
+    # A beta that follows a schedule is no Python number: its logarithm is taken in the step.
+    return -ops.expm1(ops.multiply(t, math.log(beta) if isinstance(beta, numbers.Real) else ops.log(beta)))

@@ -41,6 +41,8 @@ class ScheduleFree(Optimizer):
     # The largest rate so far; how many steps of the latest step's weight the average is made of; a counter of updates.
     shared = {"largest_rate": 0.0, "averaged": 0.0, "updates": 0.0}
 
+    used_outside_update = ("beta_1", "momentum")  # to turn x into y before the gradient is taken
+
     _variables_hold_average = False
     starts_from_training_weights = False  # whether the weights of the model that it is compiled with are y
 
