@@ -134,12 +134,20 @@ def _exclude_the_same(optimizer, ours):
 def _take_slots(optimizer, ours, attributes):
     store = {}
     ours.save_own_variables(store)
+    as_matrices = {
+        index: (bucket.owner, view)
+        for bucket in ours._plan.buckets
+        if bucket.stacked
+        for index, view in zip(bucket.indices, bucket.views, strict=True)
+    }
     for key, start in store.items():
         slot, _, index = key.partition(".")
-        if index:
-            value = _slot(optimizer, attributes[slot], int(index))
-            if value is not None:
-                store[key] = np.asarray(value, start.dtype)
+        value = _slot(optimizer, attributes[slot], int(index)) if index else None
+        if value is not None:
+            if int(index) in as_matrices:
+                owner, view = as_matrices[int(index)]
+                value = ops.convert_to_numpy(owner.to_matrices(ops.convert_to_tensor(value), view))
+            store[key] = np.asarray(value, start.dtype)
     ours.load_own_variables(store)
 
 

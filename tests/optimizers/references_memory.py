@@ -103,7 +103,9 @@ def galore(state, G, t, adam, rank, update_proj_gap, scale=0.25):
 def apollo(state, G, t, adam, rank, update_proj_gap, scale=1.0, scale_type="channel", growth_limit=1.01, seed=0):
     """Algorithm 1 of arXiv 2412.05270, with the backend's random numbers."""
     if (t - 1) % update_proj_gap == 0:
-        drawn = random_projection((1, G.shape[1], rank), "float32", seed, ops.convert_to_tensor(float(t)))
+        drawn = random_projection(
+            (1, G.shape[1], min(rank, G.shape[1])), "float32", seed, ops.convert_to_tensor(float(t))
+        )
         state["P"] = np.asarray(ops.convert_to_numpy(drawn)[0], "float64")
     R = G @ state["P"]
     axes = 1 if scale_type == "channel" else (0, 1)
