@@ -17,3 +17,6 @@ CASES = [
     *cases_schedule_free.CASES,
     *cases_curvature.CASES,
 ]
+
+# One case a rule, the last: that with the most state.
+ONE_EACH = list({case.name: case for case in CASES}.values())

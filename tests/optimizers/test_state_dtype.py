@@ -5,7 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
-from cases import CASES
+from cases import ONE_EACH
 from fitting import X, Y, fit
 from keras import ops
 from trajectories import RUNNERS, START, run_compiled, run_eager, run_mirrored
@@ -39,7 +39,7 @@ def has_codecs(case):
     return bool(coded(optimizer))
 
 
-LOW = [case for case in CASES if has_codecs(case)]
+LOW = [case for case in ONE_EACH if has_codecs(case)]
 each_case = pytest.mark.parametrize("case", LOW, ids=lambda c: c.id)
 
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from cases import CASES
+from cases import ONE_EACH
 from fitting import fit, net
 
 pytestmark = pytest.mark.both_backends
@@ -17,7 +17,7 @@ def two_devices(request):
     return keras.distribution.DataParallel(devices=keras.distribution.list_devices()[:2]).scope()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
+@pytest.mark.parametrize("case", ONE_EACH, ids=lambda c: c.id)
 def test_losses_are_those_of_one_device(case, two_devices):
     if case.name == "SophiaG" and keras.backend.backend() == "tensorflow":
         pytest.skip("each replica draws labels of its own; see test_curvature.py")
