@@ -11,14 +11,13 @@ from trajectories import NOISE, START, TARGET, second_gradient
 from keras_dlopt.optimizers import SophiaG, SophiaH
 from keras_dlopt.optimizers.curvature.derivatives import gradient, hessian_product
 
-pytestmark = pytest.mark.both_backends
-
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 
 
 # Derivatives
 
 
+@pytest.mark.both_backends
 def test_products_with_the_hessian():
     """Of x^4/4 + xy + exp(z), which has every kind of second derivative, at a function of a list of tensors."""
     values = [ops.convert_to_tensor(np.array(v, "float32")) for v in ([1.0, 2.0], 3.0)]
@@ -145,6 +144,7 @@ def gauss_newton_diagonal(model, kind, weights=None):
     return np.einsum("i,ija,ijk,ika->a", weights, jacobian, second, jacobian)
 
 
+@pytest.mark.both_backends
 def test_hutchinson_is_exact_where_the_hessian_is_diagonal():
     """One input, one weight an output: mean of (w_k - y_k)^2 over outputs, and L2, in a single draw."""
     one = np.full((8, 1), 2.0, "float32")
@@ -256,6 +256,7 @@ class Slots(keras.callbacks.Callback):
         self.h.append(slot(self.model.optimizer))
 
 
+@pytest.mark.both_backends
 @pytest.mark.parametrize("cls", [SophiaG, SophiaH])
 @pytest.mark.parametrize("accumulated", [1, 2])
 def test_estimates_are_made_at_steps_1_and_k_plus_1_only(cls, accumulated):
@@ -295,6 +296,7 @@ def test_mixed_precision(cls, dtype):
     assert np.isfinite(slot(optimizer)).all() and np.abs(slot(optimizer)).max() > 0
 
 
+@pytest.mark.both_backends
 @pytest.mark.parametrize("cls", [SophiaG, SophiaH])
 def test_saved_and_resumed_between_estimates_bit_for_bit(cls, tmp_path):
     expected, _ = fit(cls(0.02, update_period=5), epochs=4)

@@ -115,7 +115,7 @@ def both(row, feature):
 
 
 # What Keras's two backends do each in their own way.
-ON_BOTH = ("ema_overwrite", "accumulation", "LossScaleOptimizer", "all")
+ON_BOTH = ("LossScaleOptimizer", "all")
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,6 @@ from trajectories import NOISE, SHAPES, START, provide, variables
 
 from keras_dlopt import optimizers
 
-pytestmark = pytest.mark.both_backends
-
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 DROP_IN = [case for case in CASES if optimizers.TABLE[case.name].family == "drop-in" and not case.label]
 
@@ -26,6 +24,7 @@ def ours(case, **kwargs):
     return optimizers.get(case.name, learning_rate=0.01, **case.arguments, **kwargs)
 
 
+@pytest.mark.both_backends
 def test_loss_scale_optimizer_under_mixed_precision():
     expected, _ = fit(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)), model=net("mixed_float16"))
     model, _ = fit(keras.optimizers.LossScaleOptimizer(optimizers.Adam(0.01)), model=net("mixed_float16"))
@@ -83,6 +82,7 @@ def dense(gradient):
     return gradient
 
 
+@pytest.mark.both_backends
 @pytest.mark.parametrize("case", DROP_IN, ids=lambda c: c.id)
 def test_embeddings_with_repeated_rows(case):
     """IndexedSlices on TensorFlow, dense gradients on JAX: the same numbers."""

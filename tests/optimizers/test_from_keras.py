@@ -12,8 +12,6 @@ from trajectories import NOISE, gradient, variables
 from keras_dlopt import optimizers
 from keras_dlopt.optimizers import from_keras
 
-pytestmark = pytest.mark.both_backends
-
 BEFORE, AFTER = 102, 60
 TF = keras.backend.backend() == "tensorflow"
 
@@ -158,6 +156,7 @@ def test_on_two_replicas_too(rule, mirrored):
     check(values(weights), expected)
 
 
+@pytest.mark.both_backends
 def test_a_compiled_model_trains_on():
     without, _ = fit(keras.optimizers.Adam(0.01), epochs=4)
     model, _ = fit(keras.optimizers.Adam(0.01), epochs=2)
@@ -202,6 +201,7 @@ def test_state_of_low_precision_becomes_float32():
     ours.apply([ops.full((3, 2), 0.3, "bfloat16")], weights)
 
 
+@pytest.mark.both_backends
 def test_a_dynamic_loss_scale_is_taken_over():
     def make():
         return keras.optimizers.LossScaleOptimizer(
@@ -254,6 +254,7 @@ def schedule_free(weights, state, first, last, rate=0.05, beta_1=0.9, beta_2=0.9
     return y
 
 
+@pytest.mark.both_backends
 def test_schedule_free_goes_on_from_their_y_z_and_v():
     theirs, weights = keras.optimizers.ScheduleFreeAdamW(0.05), variables()
     train(theirs, weights, 0, BEFORE)
@@ -263,6 +264,7 @@ def test_schedule_free_goes_on_from_their_y_z_and_v():
     check(values(weights), expected, 1e-5)
 
 
+@pytest.mark.both_backends
 def test_a_model_compiled_with_schedule_free_holds_the_average():
     model, _ = fit(keras.optimizers.ScheduleFreeAdamW(0.01), epochs=1)
     y, theirs = model.get_weights(), model.optimizer

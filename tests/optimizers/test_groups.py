@@ -10,8 +10,6 @@ from trajectories import START, run_eager, variables
 
 from keras_dlopt import optimizers
 
-pytestmark = pytest.mark.both_backends
-
 
 def decay_only(optimizer, paths):
     """How much of each variable is left after one step without gradient."""
@@ -33,6 +31,7 @@ def test_adan_decays_proximally():
     assert decay_only(optimizers.Adan(0.5, weight_decay=0.1), ["kernel"]) == pytest.approx([1 / 1.05])
 
 
+@pytest.mark.both_backends
 def test_groups_set_decay_and_rate_and_the_first_match_wins():
     groups = [
         {"match": "slow", "learning_rate": 0.1},
@@ -92,6 +91,7 @@ def test_frozen_variables_never_move(name):
     assert not steps[2].any() and not steps[3].any()
 
 
+@pytest.mark.both_backends
 def test_frozen_variables_have_no_part_in_the_global_norm_and_obey_no_constraint():
     groups = [{"match": "hidden/kernel", "frozen": True}]
     frozen = net()
@@ -122,6 +122,7 @@ def test_one_learning_rate_that_callbacks_read_and_set():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.both_backends
 def test_callbacks_set_the_rate_of_all_groups():
     """Keras's `ReduceLROnPlateau` and `LearningRateScheduler`."""
     callbacks = keras.callbacks
@@ -167,6 +168,7 @@ def test_groups_of_the_optimizer_in_a_wrapper(name):
 # Another rule for some variables
 
 
+@pytest.mark.both_backends
 def test_a_group_can_have_another_rule():
     """Each variable moves as under its own optimizer, at a rate in proportion to the main one."""
     groups = [
@@ -180,6 +182,7 @@ def test_a_group_can_have_another_rule():
         np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
+@pytest.mark.both_backends
 def test_all_rules_follow_the_one_learning_rate():
     def train(rate_after):
         optimizer = optimizers.Adam(0.02, groups=[{"match": "head", "optimizer": optimizers.SGD(0.2)}])

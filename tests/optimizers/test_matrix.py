@@ -22,8 +22,6 @@ from keras_dlopt.optimizers.matrix.newton_schulz import orthogonalize, polar_exp
 from keras_dlopt.optimizers.matrix.roots import inverse_root
 from keras_dlopt.optimizers.matrix.views import view
 
-pytestmark = pytest.mark.both_backends
-
 RULES = [row.name for row in optimizers.TABLE.values() if row.family == "matrix" or row.name == "Muon"]
 rng = np.random.default_rng(11)
 
@@ -216,6 +214,7 @@ def test_convolution_kernels_are_the_matrix_of_their_patches(name):
 HEADS = {"attention/query/kernel": 1, "attention/attention_output/kernel": 0, "split/kernel": 1}
 
 
+@pytest.mark.both_backends
 @pytest.mark.parametrize("path", HEADS)
 @pytest.mark.parametrize("name", RULES)
 def test_per_head_equals_head_by_head(name, path):
@@ -247,6 +246,7 @@ def test_stacking_equals_one_by_one(name):
 # Muon
 
 
+@pytest.mark.both_backends
 def test_newton_schulz_is_that_of_numpy():
     abc = [(3.4445, -4.7750, 2.0315)] * 5
     for shape in ((7, 12), (12, 7), (5, 5)):
@@ -343,6 +343,7 @@ def test_normuon_moves_all_outputs_alike():
 # Shampoo
 
 
+@pytest.mark.both_backends
 @pytest.mark.parametrize("p", [1, 2, 3, 4])
 def test_inverse_root_is_that_of_an_eigendecomposition(p):
     q = np.linalg.qr(rng.normal(size=(3, 20, 20)))[0]
@@ -393,6 +394,7 @@ def test_shampoo_has_the_length_of_its_graft(graft):
 # SOAP
 
 
+@pytest.mark.both_backends
 def test_first_bases_are_orthonormal_and_diagonalise():
     for shape in ((2, 5, 9), (2, 9, 5), (2, 6, 6)):
         g = random(*shape)
@@ -450,6 +452,7 @@ def test_soap_is_the_peers_on_square_matrices():
 # Kron
 
 
+@pytest.mark.both_backends
 def test_probes_are_normal_and_a_function_of_the_step():
     x = array(normal((4, 300, 200), 5))
     assert abs(x.mean()) < 0.01 and abs(x.std() - 1) < 0.01

@@ -10,8 +10,6 @@ from trajectories import variables
 
 from keras_dlopt import optimizers
 
-pytestmark = pytest.mark.both_backends
-
 
 @pytest.mark.parametrize("case", ONE_EACH, ids=lambda c: c.id)
 def test_config_round_trip(case):
@@ -22,6 +20,7 @@ def test_config_round_trip(case):
     assert again.get_config() == optimizer.get_config()
 
 
+@pytest.mark.both_backends
 @pytest.mark.parametrize("case", ONE_EACH, ids=lambda c: c.id)
 def test_saved_and_loaded_training_goes_on_bit_for_bit(case, tmp_path, monkeypatch):
     # The kernels alone, the biases in flat buffers; in the loaded optimizer too, as sums over all variables (DoG's
@@ -42,6 +41,7 @@ def test_saved_and_loaded_training_goes_on_bit_for_bit(case, tmp_path, monkeypat
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.both_backends
 def test_a_file_does_not_depend_on_how_slots_were_packed(tmp_path):
     saved, weights = optimizers.Adam(), variables()
     saved.apply([ops.ones(w.shape) for w in weights], weights)

@@ -13,8 +13,6 @@ from trajectories import RUNNERS, START, run_compiled, run_eager, run_mirrored
 from keras_dlopt import optimizers
 from keras_dlopt.optimizers.executor import tiles, update
 
-pytestmark = pytest.mark.both_backends
-
 
 def asked(state_dtype):
     """Groups that ask for low precision in all variables, small ones too."""
@@ -49,6 +47,7 @@ def in_float32(case_id):
     return run_compiled(optimizer), stored(optimizer)
 
 
+@pytest.mark.both_backends
 @pytest.mark.parametrize(("state_dtype", "most"), [("bfloat16", 0.01), ("int8", 0.05)])
 @each_case
 def test_the_way_is_that_of_float32_but_for_noise(case, state_dtype, most):
@@ -71,6 +70,7 @@ def test_slots_without_a_sign_are_declared(case):
             assert (value.min() >= 0) == (slot in bucket.owner.nonnegative), slot
 
 
+@pytest.mark.both_backends
 def test_bytes_of_state():
     """Large variables alone: small ones and embeddings stay as they are unless their group asks."""
     shapes = {"kernel": (1024, 1024), "bias": (1024,), "embeddings": (512, 1024)}
@@ -117,6 +117,7 @@ def constant_gradients(optimizer, shape, steps=20):
     return ops.convert_to_numpy(weight), stored(optimizer)
 
 
+@pytest.mark.both_backends
 @pytest.mark.parametrize("state_dtype", ["float32", "int8"])
 @pytest.mark.parametrize("name", ["Adam", "AdEMAMix", "Prodigy", "MADGRAD"])
 def test_a_tile_at_a_time_is_all_at_once(name, state_dtype, monkeypatch):
@@ -153,6 +154,7 @@ def test_never_is_all_of_the_state_decoded():
     assert large_tensors(one) == large_tensors(three) < large_tensors(optimizers.AdEMAMix())
 
 
+@pytest.mark.both_backends
 @pytest.mark.parametrize("state_dtype", ["bfloat16", "int8"])
 @pytest.mark.parametrize("name", ["Adam", "Muon", "SOAP", "Prodigy", "ScheduleFreeAdamW", "Adafactor"])
 def test_saved_and_loaded_training_goes_on_bit_for_bit(name, state_dtype, tmp_path):
@@ -199,6 +201,7 @@ def test_two_replicas_keep_equal_codes(mirrored):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.both_backends
 def test_a_step_that_is_not_finite_leaves_codes_and_scales():
     optimizer = optimizers.Adam(0.1, groups=asked("int8"), skip_nonfinite=True)
     weight = keras.Variable(START[3], name="w")
