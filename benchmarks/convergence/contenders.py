@@ -14,29 +14,26 @@ class Contender:
     """An optimizer at its defaults but for `arguments`; the learning rate is what the search is over.
 
     Attributes:
-        module: where it comes from.
-        optimizer: its name there.
+        optimizer: its name.
         arguments: what makes it another optimizer than the plain one of that name.
+        schedule: what its learning rate follows, see `rates`: what its authors advise.
+        module: where it comes from.
     """
 
     optimizer: str
     arguments: dict = dataclasses.field(default_factory=dict)
+    schedule: str = "warm-up and cosine"
     module: object = optimizers
 
     def make(self, **arguments):
         """The optimizer, with a task's arguments."""
         return getattr(self.module, self.optimizer)(**self.arguments, **arguments)
 
-    @property
-    def scheduled(self):
-        """Whether the learning rate follows a schedule: not where the point of the rule is to need none."""
-        return optimizers.TABLE[self.optimizer].family not in ("schedule free", "learning-rate free")
-
 
 CONTENDERS = {
     BASELINE: Contender("AdamW"),
     "AdamW of Keras": Contender("AdamW", module=keras.optimizers),
-    "AdamW, beta_2=0.95": Contender("AdamW", {"beta_2": 0.95}),
+    "AdamW, as for language models": Contender("AdamW", {"beta_2": 0.95, "weight_decay": 0.1}),
     "AdamW, int8 state": Contender("AdamW", {"state_dtype": "int8"}),
     "SGD, Nesterov": Contender("SGD", {"momentum": 0.9, "nesterov": True}),
 } | {
@@ -56,8 +53,8 @@ CONTENDERS = {
         "SOAP",
         "Shampoo",
         "Kron",
-        "ScheduleFreeAdamW",
-        "Prodigy",
-        "DoG",
     )
 }
+CONTENDERS["ScheduleFreeAdamW"] = Contender("ScheduleFreeAdamW", schedule="constant")
+CONTENDERS["Prodigy"] = Contender("Prodigy", schedule="cosine")
+CONTENDERS["DoG"] = Contender("DoG", {"use_ema": True}, schedule="constant")

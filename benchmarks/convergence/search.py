@@ -7,23 +7,46 @@ import numpy as np
 from convergence.training import rates
 
 POINTS = 20  # places in a run at which its value is taken; lengths of shorter runs are multiples of a 20th
-DECADES = 4  # of learning rates, with the default in the middle
+DECADES = (-1.5, 2.5)  # of learning rates, from the default: small tasks take larger ones than defaults are made for
 FEW = 3  # seeds where five would cost more than they tell: at the defaults, and for shorter runs
 FIRST_SEED = 100  # trials have seed 0
 
 
-def candidates(default, budget):
-    """Learning rates, log-uniform around the default: one at random in each of `budget` equal intervals."""
-    places = (np.arange(budget) + np.random.default_rng(0).random(budget)) / budget - 0.5
-    return (default * 10 ** (DECADES * places)).tolist()
+def candidates(low, high, count, generator):
+    """Log-uniform learning rates: a grid of `count` in [low, high), shifted at random as a whole."""
+    places = (np.arange(count) + generator.random()) / count
+    return (low * (high / low) ** places).tolist()
 
 
-def measure(runs, scheduled, default, seeds, target=None):
+def search(value, default, budget):
+    """Random search for the learning rate: half of it over four decades, half around the best of the first.
+
+    Args:
+        value: learning rate -> what is to be small.
+        default: the optimizer's default.
+        budget: how many rates may be tried.
+
+    Returns:
+        The pairs (learning rate, value) in the order of the rates, and the best rate.
+    """
+    generator = np.random.default_rng(0)
+    first = budget // 2
+    low, high = (default * 10**decades for decades in DECADES)
+    tried = [(rate, value(rate)) for rate in candidates(low, high, first, generator)]
+    best = min(tried, key=lambda pair: pair[1])[0]
+    gap = (high / low) ** (1 / first)
+    tried += [
+        (rate, value(rate)) for rate in candidates(best / gap**0.5, best * gap**0.5, budget - first, generator)
+    ]
+    return sorted(tried), min(tried, key=lambda pair: pair[1])[0]
+
+
+def measure(runs, schedule, default, seeds, target=None):
     """Searches the learning rate, trains with the best from fresh seeds, and looks for the way to the target.
 
     Args:
         runs: `Runs` of the task with the optimizer.
-        scheduled: whether the learning rate follows the schedule.
+        schedule: what the learning rate follows, see `rates`.
         default: the optimizer's default learning rate.
         seeds: number of fresh seeds.
         target: the value to reach; `None` for the baseline, whose median it is.
@@ -34,28 +57,27 @@ def measure(runs, scheduled, default, seeds, target=None):
     steps = runs.task.steps
     fresh = range(FIRST_SEED, FIRST_SEED + seeds)
 
-    def train(seed, rate, split, steps=steps, scheduled=scheduled, points=1):
-        return runs.train(seed, rates(rate, steps, scheduled), split, points)
+    def train(seed, rate, split, steps=steps, points=1):
+        return runs.train(seed, rates(rate, steps, schedule), split, points)
 
-    tried = candidates(default, runs.task.trials)
-    trials = [train(0, rate, "validation")[-1] for rate in tried]
-    best = tried[int(np.argmin(trials))]
+    tried, best = search(lambda rate: train(0, rate, "validation")[-1], default, runs.task.trials)
     curves = [train(seed, best, "test", points=POINTS) for seed in fresh]
     final = statistics.median(curve[-1] for curve in curves)
     result = {
+        "measure": runs.task.measure,
         "steps": steps,
-        "scheduled": scheduled,
-        "trials": [{"learning_rate": r, "value": v} for r, v in zip(tried, trials, strict=True)],
+        "schedule": schedule,
+        "trials": [{"learning_rate": rate, "value": value} for rate, value in tried],
         "learning_rate": best,
         "curves": curves,
         "final": final,
         "default_learning_rate": default,
-        "defaults": [train(seed, default, "test", scheduled=False)[-1] for seed in fresh[:FEW]],
+        "defaults": [train(seed, default, "test")[-1] for seed in fresh[:FEW]],
         "shorter": {},
     }
     if target is None:
         reached = POINTS
-    elif not scheduled:
+    elif schedule == "constant":
         reached = first_below(target, np.median(curves, axis=0))
     else:
 

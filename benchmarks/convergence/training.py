@@ -1,5 +1,6 @@
 """Many runs of one task with one optimizer, for the price of one compilation."""
 
+import functools
 import time
 
 import keras
@@ -23,22 +24,26 @@ class Runs:
         self.variables = self.model.trainable_variables
         optimizer.build(self.variables)
         self.built_state = [keras.ops.convert_to_numpy(v) for v in optimizer.variables]
-        self.steps = tf.function(self._steps, reduce_retracing=True)
+        arrays = task.batches(np.random.default_rng(0), 1)
+        batches = [tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in arrays]
+        self.steps = tf.function(self._steps, [tf.TensorSpec([None]), batches])
         self.values = {split: tf.function(lambda v=v: v(self.model)) for split, v in task.values.items()}
 
     def _steps(self, rates, batches):
         for i in tf.range(len(rates)):
-            self.optimizer.learning_rate = rates[i]
-            with tf.GradientTape() as tape:
-                loss = self.task.loss(self.model, [array[i] for array in batches])
-            self.optimizer.apply(tape.gradient(loss, self.variables), self.variables)
+            self._step(rates[i], [array[i] for array in batches])
+
+    def _step(self, rate, batch):
+        self.optimizer.learning_rate = rate
+        with tf.GradientTape() as tape:
+            loss = self.task.loss(self.model, batch)
+        self.optimizer.apply(tape.gradient(loss, self.variables), self.variables)
 
     def start(self, seed):
         """Weights of `seed`, an optimizer that has seen nothing."""
-        keras.utils.set_random_seed(seed)
-        fresh = self.task.model()
-        for variable, value in zip(self.model.variables, fresh.variables, strict=True):
+        for variable, value in zip(self.model.variables, initial_weights(self.task.model, seed), strict=True):
             variable.assign(value)
+        keras.utils.set_random_seed(seed)
         for variable, value in zip(self.optimizer.variables, self.built_state, strict=True):
             variable.assign(value)
 
@@ -60,6 +65,8 @@ class Runs:
     def value(self, split):
         """The task's value at the weights that the optimizer says to evaluate."""
         training = [keras.ops.copy(v) for v in self.variables]
+        if self.optimizer.use_ema:
+            self.optimizer.finalize_variable_values(self.variables)
         if isinstance(self.optimizer, ScheduleFree):
             for variable, average in zip(
                 self.variables, self.optimizer.evaluation_weights(self.variables), strict=True
@@ -84,8 +91,22 @@ class Runs:
         return min(seconds) / steps
 
 
-def rates(peak, steps, scheduled):
-    """The learning rate of every step: 5 % warm-up and a cosine to zero, or constant."""
-    if not scheduled:
+@functools.lru_cache
+def initial_weights(model, seed):
+    """The weights that `model` makes from a seed, for every optimizer the same."""
+    keras.utils.set_random_seed(seed)
+    return [keras.ops.convert_to_numpy(v) for v in model().variables]
+
+
+def rates(peak, steps, schedule):
+    """The learning rate of every step.
+
+    Args:
+        peak: the highest.
+        steps: the length of the run.
+        schedule: "warm-up and cosine" (5 % of the steps, then to zero), "cosine" or "constant".
+    """
+    if schedule == "constant":
         return np.full(steps, peak, "float32")
-    return np.array(WarmupCosine(peak, steps)(np.arange(1, steps + 1)), "float32")
+    warmup = 0.05 if schedule == "warm-up and cosine" else 1
+    return np.array(WarmupCosine(peak, steps, warmup)(np.arange(1, steps + 1)), "float32")

@@ -41,7 +41,7 @@ def quadratic(dimensions=100, condition=1e4, distance=0.1, noise=0.01):
 
     return Task(
         measure="loss above the minimum",
-        steps=1000,
+        steps=400,
         model=lambda: Weights((dimensions, 1)),
         loss=loss,
         batches=batches,
@@ -67,7 +67,7 @@ def matrix(size=64, condition=1e3, distance=0.1, batch_size=128):
 
     return Task(
         measure="loss above the minimum",
-        steps=600,
+        steps=400,
         model=lambda: Weights((size, size)),
         loss=loss,
         batches=batches,

@@ -40,7 +40,7 @@ def clicks():
     }
     return Task(
         measure="cross-entropy",
-        steps=600,
+        steps=400,
         model=model,
         loss=loss,
         batches=lambda generator, steps: draw(generator, steps, BATCH),

@@ -26,7 +26,7 @@ class Task:
     loss: Callable
     batches: Callable
     values: dict
-    trials: int = 16
+    trials: int = 10
     arguments: dict = dataclasses.field(default_factory=dict)
 
 

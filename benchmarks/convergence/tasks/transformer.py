@@ -10,7 +10,7 @@ from keras import layers, ops
 from convergence.tasks.digits import cross_entropy
 from convergence.tasks.task import Task, indices
 
-CHARACTERS, WIDTH, BLOCKS, HEADS, CONTEXT, BATCH = 97, 64, 2, 4, 48, 16
+CHARACTERS, WIDTH, BLOCKS, HEADS, CONTEXT, BATCH = 97, 48, 2, 4, 32, 16
 TEXT, PART = 1_500_000, 4096
 
 
@@ -52,13 +52,13 @@ def characters():
     def held_out(remainder):
         rows = np.concatenate([p[: len(p) // (CONTEXT + 1) * (CONTEXT + 1)] for p in parts[remainder::20]])
         rows = rows.reshape(-1, CONTEXT + 1)
-        chosen = np.random.default_rng(0).choice(len(rows), 384, replace=False)
+        chosen = np.random.default_rng(0).choice(len(rows), 192, replace=False)
         sequences = ops.convert_to_tensor(rows[chosen])
         return lambda model: error(model, sequences)
 
     return Task(
         measure="cross-entropy",
-        steps=600,
+        steps=300,
         model=model,
         loss=loss,
         batches=indices(len(train) - CONTEXT, BATCH),
