@@ -4,7 +4,17 @@ import numpy as np
 
 from convergence.contenders import BASELINE
 
-HIGHLIGHTED = ("SGD, Nesterov", "Lion", "Muon", "SOAP", "Shampoo", "ScheduleFreeAdamW", "Prodigy")
+# Colours that colour-blind readers tell apart (Okabe and Ito's); all others are grey.
+COLORS = {
+    BASELINE: "black",
+    "SGD, Nesterov": "#999933",
+    "Lion": "#CC79A7",
+    "ScheduleFreeAdamW": "#009E73",
+    "Prodigy": "#56B4E9",
+    "Shampoo": "#E69F00",
+    "SOAP": "#D55E00",
+    "Muon": "#0072B2",
+}
 
 
 def plot(name, results, path):
@@ -14,25 +24,39 @@ def plot(name, results, path):
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, (way, rates) = pyplot.subplots(1, 2, figsize=(11, 4.2), sharey=True, layout="constrained")
-    for optimizer, result in results.items():
-        style = {"color": "lightgrey", "linewidth": 0.8, "zorder": 1}
+    figure, (way, rates) = pyplot.subplots(1, 2, figsize=(11, 4.4), sharey=True, layout="constrained")
+    for optimizer in sorted(results, key=lambda o: list(COLORS).index(o) if o in COLORS else len(COLORS)):
+        result, color = results[optimizer], COLORS.get(optimizer, "lightgrey")
+        style = {"color": color, "linewidth": 1.6, "zorder": 3, "label": optimizer}
+        if optimizer not in COLORS:
+            style |= {"linewidth": 0.8, "zorder": 1, "label": "_"}
+        curves = np.array(result["curves"], float)
+        way.plot(places(result), np.median(curves, axis=0), **style)
         if optimizer == BASELINE:
-            style = {"color": "black", "linewidth": 2.2, "zorder": 3, "label": optimizer}
-        elif optimizer in HIGHLIGHTED:
-            style = {"color": f"C{HIGHLIGHTED.index(optimizer)}", "linewidth": 1.5, "zorder": 2, "label": optimizer}
-        curve = np.median(np.array(result["curves"], float), axis=0)
-        steps = result["steps"] * np.arange(1, len(curve) + 1) / len(curve)
-        way.plot(steps, curve, **style)
+            way.fill_between(places(result), *np.quantile(curves, [0, 1], axis=0), color=color, alpha=0.12, linewidth=0)
         trials = np.array([[trial["learning_rate"], trial["value"]] for trial in result["trials"]], float)
         rates.plot(trials[:, 0] / result["default_learning_rate"], trials[:, 1], marker=".", **style)
-    target = results[BASELINE]["final"]
-    finals = [result["final"] for result in results.values() if result["final"] is not None]
-    start = np.nanmax([curve[0] or np.nan for curve in results[BASELINE]["curves"]])
-    way.set(title=name, xlabel="step", ylabel=results[BASELINE]["measure"], yscale="log")
-    way.set_ylim(0.9 * max(min(finals), target / 1e3), 1.2 * start)
-    way.axhline(target, color="black", linewidth=0.6, linestyle=":")
-    rates.set(title="at the end, by learning rate", xlabel="learning rate / default", xscale="log")
-    way.legend(fontsize=7)
+    base = results[BASELINE]
+    way.axhline(base["final"], color="black", linewidth=0.6, linestyle=":", zorder=2)
+    bottom = max(min(r["final"] for r in results.values() if r["final"] is not None), base["final"] / 1e3)
+    top = np.median([curve[0] for curve in base["curves"]])
+    if top > 5 * bottom:
+        way.set(yscale="log", ylim=(bottom / 1.3, 1.3 * top))
+    else:
+        margin = 0.06 * (top - bottom)
+        way.set(ylim=(bottom - margin, top + margin))
+    way.set(title=f"{name}: {base['measure']} along the run", xlabel="step", xlim=(0, base["steps"]))
+    rates.set(title="at the end of each trial", xlabel="learning rate / its default", xscale="log")
+    for axes in (way, rates):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25, linewidth=0.5)
+    way.plot([], [], color="lightgrey", linewidth=0.8, label="the others")
+    figure.legend(*way.get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=9)
     figure.savefig(path, dpi=80)
     pyplot.close(figure)
+
+
+def places(result):
+    """The steps at which the curves were taken."""
+    points = len(result["curves"][0])
+    return result["steps"] * np.arange(1, points + 1) / points

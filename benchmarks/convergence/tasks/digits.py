@@ -48,7 +48,7 @@ def convolutional():
 
     return Task(
         measure="cross-entropy",
-        steps=400,
+        steps=300,
         model=model,
         loss=loss,
         batches=indices(len(images), 64),
@@ -102,7 +102,7 @@ def autoencoder():
 
     return Task(
         measure="mean squared error",
-        steps=600,
+        steps=400,
         model=model,
         loss=lambda model, batch: error(model, ops.take(train, batch[0], axis=0)),
         batches=indices(len(train), 64),

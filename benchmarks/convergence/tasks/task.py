@@ -17,6 +17,7 @@ class Task:
         values: split -> function model -> scalar: learning rates are chosen by "validation", "test" is reported.
             Where the optimum is known in closed form both are the distance to it.
         trials: how many learning rates each optimizer may try.
+        finalists: how many of the best it may try with two more seeds; 1 for none.
         arguments: what every optimizer gets besides its own defaults.
     """
 
@@ -27,6 +28,7 @@ class Task:
     batches: Callable
     values: dict
     trials: int = 10
+    finalists: int = 3
     arguments: dict = dataclasses.field(default_factory=dict)
 
 

@@ -64,5 +64,6 @@ def characters():
         batches=indices(len(train) - CONTEXT, BATCH),
         values={"validation": held_out(0), "test": held_out(10)},
         trials=8,
+        finalists=1,
         arguments={"global_clipnorm": 1.0},
     )
