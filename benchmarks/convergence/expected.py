@@ -38,8 +38,10 @@ def within(optimizer, task, most, at_defaults=False):
     def judge(results):
         result = results[task][optimizer]
         value = median(result["defaults"]) if at_defaults else result["final"]
-        excess = ratio(value, results[task][BASELINE]["final"]) - 1
-        return f"{excess:+.1%}", excess <= most
+        base = results[task][BASELINE]
+        excess = ratio(value, base["final"]) - 1
+        spread = (max(finals(base)) - min(finals(base))) / base["final"]
+        return f"{excess:+.1%}; AdamW's seeds spread over {spread:.1%}", excess <= most
 
     claim = f"{optimizer}{how} ends at most {most:.0%} above tuned AdamW on {task}"
     return claim, [(task, optimizer)], judge
