@@ -34,7 +34,8 @@ CONTENDERS = {
     BASELINE: Contender("AdamW"),
     "AdamW of Keras": Contender("AdamW", module=keras.optimizers),
     "AdamW, as for language models": Contender("AdamW", {"beta_2": 0.95, "weight_decay": 0.1}),
-    "AdamW, int8 state": Contender("AdamW", {"state_dtype": "int8"}),
+    # By default variables as small as these keep float32.
+    "AdamW, int8 state": Contender("AdamW", {"groups": [{"match": ".", "state_dtype": "int8"}]}),
     "SGD, Nesterov": Contender("SGD", {"momentum": 0.9, "nesterov": True}),
 } | {
     name: Contender(name)
@@ -55,6 +56,7 @@ CONTENDERS = {
         "Kron",
     )
 }
+CONTENDERS["SOAP, bases of every step"] = Contender("SOAP", {"precondition_frequency": 1})
 CONTENDERS["ScheduleFreeAdamW"] = Contender("ScheduleFreeAdamW", schedule="constant")
 CONTENDERS["Prodigy"] = Contender("Prodigy", schedule="cosine")
 CONTENDERS["DoG"] = Contender("DoG", {"use_ema": True}, schedule="constant")
