@@ -1,19 +1,18 @@
 """How fast optimizers converge: seven small tasks, one protocol for all.
 
     python benchmarks/convergence.py [--tasks transformer ...] [--optimizers Muon ...] [--seeds 5]
-    python benchmarks/convergence.py --time
     python benchmarks/convergence.py --report benchmarks
+    python benchmarks/convergence.py --restore benchmarks/convergence.json --time --report benchmarks
 
-For every optimizer the learning rate is searched with the same number of trials, log-uniform over four decades around
-its default, all other arguments at the library's defaults; the schedule is 5 % warm-up and a cosine to zero, and none
-for schedule-free and learning-rate-free rules. The best trial by the validation value at the end is repeated from
-fresh seeds. The target is the median final test value of AdamW, tuned like that. Steps to target is the length of the
-shortest run, with a schedule of its own length and the same peak, whose median ends at the target or below; without
-a schedule, the place where the median of the full runs first is there.
+For every optimizer the learning rate is searched with the same number of trials, half of them log-uniform over four
+decades, half around the best of these, all other arguments at the library's defaults. The best by the validation value
+at the end is repeated from fresh seeds. The target is the median final test value of AdamW, tuned like that. Steps to
+target is the length of the shortest run, with a schedule of its own length and the same peak, whose median ends at the
+target or below; without a schedule, the place where the median of the full runs first is there.
 
 The first command does what is missing under `--out`, a JSON file for each task and optimizer, and may be stopped at
-any time; several may run side by side on different tasks. `--time` adds the seconds of a step, to be measured on a
-quiet machine; `--report` writes the results up.
+any time; several may run side by side on different tasks. `--report` writes the results up, `--restore` takes them
+back from there. `--time` adds the seconds of a step, to be measured on a quiet machine.
 """
 
 import argparse
@@ -68,6 +67,14 @@ def search(path, task, optimizer, seeds):
     print(f"  rate {result['learning_rate']}, final {result['final']}, to target {result['steps_to_target']} steps")
 
 
+def restore(archive, out):
+    """Writes the measurements of a report's JSON file into the folder `out`, but for those that it has."""
+    for task, found in read(archive)["results"].items():
+        for name, result in found.items():
+            if not (path := out / task / f"{name}.json").exists():
+                write(path, result)
+
+
 def add_time(path, task, optimizer):
     """Adds the seconds of a step to the result at `path`, if it is there without."""
     if not path.exists() or "step_seconds" in (result := read(path)):
@@ -89,15 +96,23 @@ def main(argv=None):
     parser.add_argument("--steps", type=int, help="length of a run, a multiple of 20, in place of each task's own")
     parser.add_argument("--out", type=pathlib.Path, default="runs/convergence", help="folder of the measurements")
     parser.add_argument("--time", action="store_true", help="add the seconds of a step to what is measured")
+    parser.add_argument("--restore", type=pathlib.Path, metavar="FILE", help="take in a report's convergence.json")
     parser.add_argument("--report", type=pathlib.Path, metavar="FOLDER", help="write up what is measured")
     arguments = parser.parse_args(argv)
+    if arguments.restore:
+        restore(arguments.restore, arguments.out)
+    failures = 0 if arguments.report and not arguments.time else run(arguments)
     if arguments.report:
         results = {
             task: {name: read(path) for name in CONTENDERS if (path := arguments.out / task / f"{name}.json").exists()}
             for task in TASKS
         }
-        write_report({task: found for task, found in results.items() if found}, arguments.report)
-        return 0
+        write_report({task: found for task, found in results.items() if BASELINE in found}, arguments.report)
+    return failures
+
+
+def run(arguments):
+    """Measures what is missing; returns the number of failures."""
     failures = 0
     for name in arguments.tasks:
         task = TASKS[name]()

@@ -37,22 +37,25 @@ def plot(name, results, path):
         trials = np.array([[trial["learning_rate"], trial["value"]] for trial in result["trials"]], float)
         rates.plot(trials[:, 0] / result["default_learning_rate"], trials[:, 1], marker=".", **style)
     base = results[BASELINE]
-    way.axhline(base["final"], color="black", linewidth=0.6, linestyle=":", zorder=2)
-    bottom = max(min(r["final"] for r in results.values() if r["final"] is not None), base["final"] / 1e3)
+    ends = [r["final"] for r in results.values()] + [t["value"] for r in results.values() for t in r["trials"]]
+    bottom = max(min(end for end in ends if end is not None), base["final"] / 1e3)
     top = np.median([curve[0] for curve in base["curves"]])
     if top > 5 * bottom:
         way.set(yscale="log", ylim=(bottom / 1.3, 1.3 * top))
     else:
         margin = 0.06 * (top - bottom)
         way.set(ylim=(bottom - margin, top + margin))
-    way.set(title=f"{name}: {base['measure']} along the run", xlabel="step", xlim=(0, base["steps"]))
-    rates.set(title="at the end of each trial", xlabel="learning rate / its default", xscale="log")
+    way.set(xlabel="step", xlim=(0, base["steps"]))
+    way.set_title(f"{name}: {base['measure']} along the run, test", loc="left", fontsize=10)
+    rates.set(xlabel="learning rate / its default", xscale="log")
+    rates.set_title("at the end of each trial, validation", loc="left", fontsize=10)
     for axes in (way, rates):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.5)
     way.plot([], [], color="lightgrey", linewidth=0.8, label="the others")
+    way.axhline(base["final"], color="black", linewidth=0.8, linestyle=":", zorder=2, label="target")
     figure.legend(*way.get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=9)
-    figure.savefig(path, dpi=80)
+    figure.savefig(path, dpi=90)
     pyplot.close(figure)
 
 

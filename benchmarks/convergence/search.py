@@ -36,9 +36,7 @@ def search(value, default, trials, finalists):
     half_gap = (high / low) ** (0.5 / first)
     tried = {rate: value(rate, 0) for rate in candidates(low, high, first, generator)}
     best = min(tried, key=tried.get)
-    tried |= {
-        rate: value(rate, 0) for rate in candidates(best / half_gap, best * half_gap, trials - first, generator)
-    }
+    tried |= {rate: value(rate, 0) for rate in candidates(best / half_gap, best * half_gap, trials - first, generator)}
     last = sorted(tried, key=tried.get)[:finalists]
     if finalists > 1:
         tried |= {rate: statistics.median([tried[rate], value(rate, 1), value(rate, 2)]) for rate in last}

@@ -1,6 +1,7 @@
 """The protocol of benchmarks/convergence.py, on a tiny budget."""
 
 import dataclasses
+import importlib.util
 import pathlib
 import sys
 
@@ -16,6 +17,8 @@ from convergence.tasks import TASKS
 from convergence.training import Runs, rates
 
 from keras_dlopt import optimizers
+
+SCRIPT = pathlib.Path(__file__).parents[2] / "benchmarks" / "convergence.py"
 
 
 def test_candidates_are_an_evenly_spread_shifted_grid():
@@ -108,3 +111,15 @@ def test_report(results, tmp_path):
     assert "| SGD, Nesterov | ∞ | ∞ |" in text
     assert (tmp_path / "convergence" / "figures" / "matrix.png").stat().st_size > 10_000
     assert not expectations(results)
+
+
+def test_report_and_restore_are_inverse(results, tmp_path):
+    pytest.importorskip("matplotlib")
+    spec = importlib.util.spec_from_file_location("convergence_script", SCRIPT)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    write_report(results, tmp_path / "first")
+    arguments = ["--restore", str(tmp_path / "first" / "convergence.json"), "--out", str(tmp_path / "runs")]
+    assert script.main([*arguments, "--report", str(tmp_path / "second")]) == 0
+    for name in ("convergence.json", "convergence.md"):
+        assert (tmp_path / "second" / name).read_text() == (tmp_path / "first" / name).read_text()
