@@ -5,6 +5,7 @@ import math
 import os
 import pathlib
 import platform
+import statistics
 import sys
 from importlib.metadata import version
 
@@ -30,8 +31,12 @@ Seven small tasks, one protocol for every optimizer.
 
 {platform}
 
-To repeat: `python benchmarks/convergence.py`, then `--time` on a quiet machine, then `--report benchmarks`.
-"""
+To repeat: `python benchmarks/convergence.py`, then with `--report benchmarks`. To add the seconds, on a quiet machine:
+`python benchmarks/convergence.py --restore benchmarks/convergence.json --time --report benchmarks`.
+
+{reading}"""
+
+READING = pathlib.Path(__file__).with_name("reading.md")  # what a person saw in the tables
 
 
 def number(value, digits=3):
@@ -68,32 +73,22 @@ def defaults_share(result, base):
     return ratio(median(result["defaults"]), base["final"])
 
 
-def mean(shares):
-    """Geometric mean; infinite if one is."""
-    if any(math.isinf(share) for share in shares):
-        return math.inf
-    return math.exp(sum(map(math.log, shares)) / len(shares))
-
-
 def summary(results, share):
-    """A table optimizer x task of `share`, best first: by number of tasks within reach, then by their mean."""
-    names = [name for name in CONTENDERS if any(name in found for found in results.values())]
+    """A table optimizer x task of `share`, best median first; those that were not measured on every task last."""
     shares = {
         name: [share(found[name], found[BASELINE]) if name in found else None for found in results.values()]
-        for name in names
+        for name in CONTENDERS
     }
 
     def rank(name):
-        values = shares[name]
-        reached = [value for value in values if value is not None and math.isfinite(value)]
-        return None in values, len(values) - len(reached), mean(reached or [1.0])
+        known = [value for value in shares[name] if value is not None]
+        return len(known) < len(results), statistics.median(known), sum(min(value, 2.0) for value in known)
 
-    rows = [
-        [n, *("" if s is None else number(s) for s in shares[n]), "" if None in shares[n] else number(mean(shares[n]))]
-        for n in sorted(names, key=rank)
-        if any(s is not None for s in shares[n])
-    ]
-    return table(["", *results, "mean"], rows)
+    rows = []
+    for name in sorted((name for name in shares if any(shares[name])), key=rank):
+        cells = ["" if value is None else number(value) for value in shares[name]]
+        rows.append([name, *cells, "" if "" in cells else number(statistics.median(shares[name]))])
+    return table(["", *results, "median"], rows)
 
 
 def at_an_end(result):
@@ -141,7 +136,7 @@ def write_report(results, folder):
     figures = folder / "convergence" / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     seeds = len(next(iter(results.values()))[BASELINE]["curves"])
-    lines = [HEAD.format(seeds=seeds, platform=machine())]
+    lines = [HEAD.format(seeds=seeds, platform=machine(), reading=READING.read_text())]
     lines += ["## Steps to the target, in AdamW's\n", *summary(results, steps_share)]
     seconds = summary(results, seconds_share)
     if len(seconds) > 3:
