@@ -34,7 +34,7 @@ class MADGRAD(Optimizer):
     >>> w = keras.Variable([1.0, 100.0])
     >>> MADGRAD(0.125, momentum=0.0, epsilon=0.0).apply([w], [w])   # g = w: 0.125 g / (0.125 g**2)**(1/3)
     >>> keras.ops.convert_to_numpy(w).round(3)
-    array([ 0.75 , 98.84], dtype=float32)
+    array([ 0.75, 98.84], dtype=float32)
     """
 
     learning_rate: LearningRate = 0.01

@@ -42,11 +42,11 @@ class SPAM(Optimizer):
     Example:
 
     >>> import keras
-    >>> w, optimizer = keras.Variable([0.0]), SPAM(0.5, settle=1, threshold=4.0, beta_1=0.0)
+    >>> w, optimizer = keras.Variable([0.0]), SPAM(0.5, settle=2, threshold=4.0, beta_1=0.0)
     >>> for g in (1.0, 1000.0):                        # v = 0.001; the spike is cut to sqrt(0.004)
     ...     optimizer.apply([keras.ops.full((1,), g)], [w])
     >>> keras.ops.convert_to_numpy(w).round(3)
-    array([-0.5], dtype=float32)
+    array([-0.545], dtype=float32)
     """
 
     learning_rate: LearningRate = 0.001
