@@ -13,6 +13,7 @@ import keras
 from keras_dlopt import callbacks
 from keras_dlopt.demo import rates, report, tasks
 from keras_dlopt.demo.display import Display
+from keras_dlopt.demo.interrupt import Interrupt
 from keras_dlopt.demo.ladder import NotPossible, choose
 from keras_dlopt.demo.measure import measure
 from keras_dlopt.demo.training import Job, train
@@ -57,10 +58,10 @@ def run(
     growing = report.Report(problem, chosen, seeds, epochs, out, started)
     display = Display(epochs, total=len(chosen) * seeds * epochs, console=console)
     try:
-        with display:
+        with display, Interrupt() as interrupt:
             display.say(f"{problem.about}\nAfter every rung, {out / 'report.html'} shows the results so far.")
             search = rates.search(problem, chosen, epochs, display.trial) if tune else rates.found(problem)
-            _climb(problem, chosen, seeds, epochs, out, growing, display, *search)
+            _climb(problem, chosen, seeds, epochs, out, growing, display, interrupt, *search)
         growing.write("complete")
     except KeyboardInterrupt:
         growing.write("interrupted")
@@ -68,13 +69,14 @@ def run(
     return growing.content
 
 
-def _climb(task, rungs, seeds, epochs, out, growing, display, learning_rates, source):
+def _climb(task, rungs, seeds, epochs, out, growing, display, interrupt, learning_rates, source):
     growing.content["learning_rates_from"] = source
     models, files = ({seed: {} for seed in range(seeds)} for _ in range(2))
     for rung in rungs:
         entry = growing.begin(rung, learning_rates.get(rung.number))
         try:
             for seed in range(seeds):
+                interrupt.check()
                 display.begin(rung, seed)
                 name = f"rung{rung.number:02d}-seed{seed}"
                 job = Job(
@@ -85,6 +87,7 @@ def _climb(task, rungs, seeds, epochs, out, growing, display, learning_rates, so
                     learning_rate=entry["learning_rate"],
                     before=models[seed],
                     watch=display.epoch,
+                    check=interrupt.check,
                     callbacks=_logs(rung, out / "logs" / name),
                 )
                 models[seed][rung.number], found = _climb_once(job, out, name, files[seed])

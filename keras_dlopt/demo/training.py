@@ -18,6 +18,7 @@ class Job:
         learning_rate: constant, or the peak of the rung's schedule.
         before: trained models of this seed, by rung number.
         watch: called with (epoch, its metrics) after every epoch.
+        check: called after every execution of the step; may raise to end the run.
         callbacks: what else goes into the fit, e.g. TensorBoard.
     """
 
@@ -28,6 +29,7 @@ class Job:
     learning_rate: float
     before: Mapping[int, keras.Model]
     watch: Callable = lambda epoch, metrics: None
+    check: Callable = lambda: None
     callbacks: tuple = ()
 
 
@@ -88,6 +90,9 @@ class _Record(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.started = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.job.check()
 
     def on_epoch_end(self, epoch, logs=None):
         metrics = {name: float(value) for name, value in logs.items()}
