@@ -5,9 +5,9 @@ import math
 from keras import ops
 
 from keras_dlopt.optimizers.executor.hyperparameters import LearningRate, Positive, Switch, UnitInterval
-from keras_dlopt.optimizers.executor.moments import bias_correction, mix
+from keras_dlopt.optimizers.executor.moments import mix
 from keras_dlopt.optimizers.executor.optimizer import Optimizer
-from keras_dlopt.optimizers.rate_free.estimates import GrowthRate, limited, ratio
+from keras_dlopt.optimizers.rate_free.estimates import GrowthRate, limited, ratio, step_size
 
 
 class DAdaptAdam(Optimizer):
@@ -68,12 +68,12 @@ class DAdaptAdam(Optimizer):
 
     def combine(self, before, sums, t, lr):
         beta, d = math.sqrt(self.beta_2), before.d
-        numerator = mix(before.numerator, self._step_size(t, lr, d) * sums.dot, beta)
+        numerator = mix(before.numerator, step_size(self, t, lr, d) * sums.dot, beta)
         estimate = limited(ratio(numerator, (1 - beta) * sums.norm), d, self.growth_rate)
         return {"d": ops.maximum(d, estimate), "numerator": numerator}
 
     def rule(self, g, w, s, t, lr, decay, before):
-        size = self._step_size(t, lr, before.d)
+        size = step_size(self, t, lr, before.d)
         m = mix(s.m, size * g, self.beta_1)
         v = mix(s.v, ops.square(g), self.beta_2)
         step = m / (ops.sqrt(v) + self.epsilon)
@@ -81,11 +81,6 @@ class DAdaptAdam(Optimizer):
             step = step + size * decay * w
         return step, {"m": m, "v": v, "s": self._average(g, s, t, lr, before.d)}
 
-    def _step_size(self, t, lr, d):
-        if not self.use_bias_correction:
-            return lr * d
-        return lr * d * ops.sqrt(bias_correction(self.beta_2, t)) / bias_correction(self.beta_1, t)
-
     def _average(self, g, s, t, lr, d):
         """The new $s$."""
-        return mix(s.s, self._step_size(t, lr, d) * g, math.sqrt(self.beta_2))
+        return mix(s.s, step_size(self, t, lr, d) * g, math.sqrt(self.beta_2))

@@ -5,9 +5,9 @@ import math
 from keras import ops
 
 from keras_dlopt.optimizers.executor.hyperparameters import LearningRate, Positive, Switch, UnitInterval
-from keras_dlopt.optimizers.executor.moments import bias_correction, mix
+from keras_dlopt.optimizers.executor.moments import mix
 from keras_dlopt.optimizers.executor.optimizer import Optimizer
-from keras_dlopt.optimizers.rate_free.estimates import GrowthRate, limited, ratio
+from keras_dlopt.optimizers.rate_free.estimates import GrowthRate, limited, ratio, step_size
 
 
 class Prodigy(Optimizer):
@@ -72,7 +72,7 @@ class Prodigy(Optimizer):
     def combine(self, before, sums, t, lr):
         d = before.d
         # Divided by d0, which cancels, so that float32 holds the sums of a d of 1e-6.
-        numerator = self._beta_3 * before.numerator + d / self.d0 * self._step_size(t, lr, d) * sums.dot
+        numerator = self._beta_3 * before.numerator + d / self.d0 * step_size(self, t, lr, d) * sums.dot
         estimate = self.d_coef * ratio(numerator, sums.norm)
         d = ops.where(d == self.d0, ops.maximum(d, estimate), d)
         d_max = ops.maximum(before.d_max, estimate)
@@ -83,18 +83,13 @@ class Prodigy(Optimizer):
         m = mix(s.m, d * g, self.beta_1)
         v = mix(s.v, ops.square(d * g), self.beta_2)
         u = m / (ops.sqrt(v) + shared.d * self.epsilon)
-        step = self._step_size(t, lr, d) * (u if decay is None else u + decay * w)
+        step = step_size(self, t, lr, d) * (u if decay is None else u + decay * w)
         return step, {"m": m, "v": v, "s": self._sum(g, s, t, lr, d)}
 
     @property
     def _beta_3(self):
         return math.sqrt(self.beta_2) if self.beta_3 is None else self.beta_3
 
-    def _step_size(self, t, lr, d):
-        if not self.use_bias_correction:
-            return lr * d
-        return lr * d * ops.sqrt(bias_correction(self.beta_2, t)) / bias_correction(self.beta_1, t)
-
     def _sum(self, g, s, t, lr, d):
         """The new $s$."""
-        return self._beta_3 * s.s + d / self.d0 * (d if self.safeguard_warmup else self._step_size(t, lr, d)) * g
+        return self._beta_3 * s.s + d / self.d0 * (d if self.safeguard_warmup else step_size(self, t, lr, d)) * g
