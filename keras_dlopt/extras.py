@@ -1,6 +1,6 @@
 """Optional packages: imported where they are used, with one line that says how to get them."""
 
-import importlib
+import importlib.util
 
 
 def require(module, extra=None):
@@ -20,3 +20,9 @@ def require(module, extra=None):
             raise
         package = f'"keras-dlopt[{extra}]"' if extra else "keras-dlopt"
         raise ImportError(f"This needs `{module}`, which is not installed: pip install {package}") from None
+
+
+def find(module, extra):
+    """As `require`, but imports nothing: for packages that another process will load."""
+    if importlib.util.find_spec(module) is None:
+        raise ImportError(f'This needs `{module}`, which is not installed: pip install "keras-dlopt[{extra}]"')
