@@ -10,6 +10,7 @@ from keras_dlopt import step
 from keras_dlopt.arguments import check_choice, check_length, check_number, in_steps, invalid
 from keras_dlopt.callbacks.run_length import run_length
 from keras_dlopt.compress import patterns
+from keras_dlopt.compress.channels import channel_units
 from keras_dlopt.compress.masks import CRITERIA, RANKINGS, Masks, cut_into_units, kept_table, refuse_pruned
 from keras_dlopt.compress.prunable import as_choices, prunable_weights
 from keras_dlopt.compress.sparsity import TOLERANCE, cubic_plan, schedule_plan, sparsity_of
@@ -45,7 +46,10 @@ class Prune(keras.callbacks.Callback):
         only: what to prune, chosen like `skip`. Defaults to all that can be.
         depthwise: whether depthwise kernels are pruned, too. They have few weights, and miss each of them.
         pattern: what becomes zero together: "unstructured", single weights; (rows, columns), blocks of a kernel seen as
-            a matrix of inputs x outputs; "m:n", as "2:4", m of every n neighbours along the inputs.
+            a matrix of inputs x outputs; "m:n", as "2:4", m of every n neighbours along the inputs; "channels", all
+            that makes a channel, in every layer that is coupled to it, for `compress.remove_channels` to take out
+            afterwards: the share is then of the channels that may go, to the nearest number, with `skip` for layers
+            whose outputs keep theirs.
         ranking: "layer" zeroes the same share of every kernel, "global" the least important of all kernels together.
         criterion: "magnitude" keeps the largest weights; "movement" those that moved away from zero: whose
             $S = -\sum_t \frac{\partial L}{\partial w_t} w_t$ is largest, for fine-tuning a pretrained model. A pruned
@@ -108,6 +112,13 @@ class Prune(keras.callbacks.Callback):
         self._cut = patterns.parse(pattern)
         self._ranking = check_choice("Prune", "ranking", ranking, RANKINGS)
         self._criterion = check_choice("Prune", "criterion", criterion, CRITERIA)
+        for name, value, default in (
+            ("only", only, ()),
+            ("depthwise", depthwise, False),
+            ("criterion", criterion, "magnitude"),
+        ):
+            if self._cut is None and value != default:
+                raise invalid("Prune", name, value, f'left at {default!r} with pattern="channels"')
         self._keeping = False
         self._end_run = None
 
@@ -128,7 +139,7 @@ class Prune(keras.callbacks.Callback):
         # Not a method of this callback, which would keep it alive.
         find = functools.partial(_units, self.model, self._choice, self._cut, plan, self._ranking)
         if self._is_built():
-            weights = [weight for unit in find() for weight in unit.weights]  # refuses what cannot be pruned
+            weights = patterns.weights_of(find())  # refuses what cannot be pruned
             if plan is not None:
                 refuse_pruned(weights, plan.final, "Prune")
         self._masks = Masks(find, plan, self._ranking, self._criterion)
@@ -183,17 +194,19 @@ class Prune(keras.callbacks.Callback):
                 step.detach(self.model.optimizer, other)
             elif other.weights is not None and self._is_built():
                 taken = {id(weight) for weight in other.weights}
-                for weight in (weight for unit in self._masks.find() for weight in unit.weights):
+                for weight in patterns.weights_of(self._masks.find()):
                     if id(weight) in taken:
                         accepted = f"one that no other `Prune` of this run prunes; two of them have `{weight.path}`"
                         raise invalid("Prune", "model", self.model, accepted)
 
 
 def _units(model, choice, cut, plan, ranking):
-    weights = prunable_weights(model, *choice)
-    units = cut_into_units(weights, cut)
+    if cut is None:
+        units = channel_units(model, choice[0])
+    else:
+        units = cut_into_units(prunable_weights(model, *choice), cut)
     if plan is None:
-        if sparsity_of(weights) == 0:
+        if sparsity_of(patterns.weights_of(units)) == 0:
             raise invalid("Prune.keep", "model", model, "a model with zeros in the weights that can be pruned")
     else:
         kept_table(units, plan.sparsities[-1:], ranking)

@@ -17,6 +17,7 @@ from keras import layers, ops
 
 from keras_dlopt.arguments import invalid
 from keras_dlopt.compress import graph as graphs
+from keras_dlopt.compress.prunable import as_choices, layer_matches
 
 CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
 TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
@@ -47,6 +48,67 @@ ZERO_AT_ZERO = (
 NOT_ZERO_AT_ZERO = ("sigmoid", "hard_sigmoid", "softplus", "exponential")
 
 
+def channel_units(model, skip=()):
+    """The channels of `model` as units for pruning, in groups of those that the same weights make.
+
+    Raises:
+        ValueError: if the model has no graph, or no channel may go.
+    """
+    couplings = Couplings(model, skip) if graphs.functional(model) is not None else None
+    if couplings is None or not couplings.groups():
+        raise invalid("Prune", "model", model, 'a functional model with channels that may go, for pattern="channels"')
+    return [ChannelUnits(couplings, group) for group in couplings.groups()]
+
+
+class ChannelUnits:
+    """Channels that the same weights make: each with its slice of every kernel, bias, gain and offset.
+
+    A channel's importance is the mean over kernels and gains of the squared norm of its slice, next to the others'.
+    """
+
+    noun = "channels"
+
+    def __init__(self, couplings, group):
+        self.size = len(group)
+        places = {label: i for i, label in enumerate(group)}
+        # Entry i of the axis belongs to unit `place[i]`; to none, -1, if other weights make it, too.
+        self._entries = [
+            (entry, np.array([places.get(label, -1) for label in entry.labels]))
+            for entry in couplings.slices
+            if entry.makes and entry.weight.trainable and not places.keys().isdisjoint(entry.labels)
+        ]
+        self.weights = [entry.weight for entry, _ in self._entries]
+
+    def scores(self, importances):
+        """One number a channel, from the magnitude of every weight."""
+        total = 0.0
+        for (entry, place), importance in zip(self._entries, importances, strict=True):
+            if entry.scored:
+                rows = ops.reshape(ops.moveaxis(ops.square(importance), entry.axis, 0), (len(place), -1))
+                # Row sums, added up by unit: a matrix product, for an entry may have several rows, or none.
+                found = ops.matmul((place == np.arange(self.size)[:, None]).astype("float32"), ops.sum(rows, axis=1))
+                total = total + found / (ops.mean(found) + 1e-30)
+        return total
+
+    def masks(self, kept):
+        """The mask of every weight, from which channels are kept."""
+        kept = ops.concatenate([ops.convert_to_tensor(kept), ops.ones((1,), "bool")])
+        masks = []
+        for entry, place in self._entries:
+            shape = entry.weight.shape
+            along = [1] * len(shape)
+            along[entry.axis] = shape[entry.axis]
+            masks.append(ops.broadcast_to(ops.reshape(ops.take(kept, place % (self.size + 1)), along), shape))
+        return masks
+
+    def alive(self, arrays):
+        """Which channels have a weight that is not zero, from the values of the weights."""
+        alive = np.zeros(self.size + 1, bool)
+        for (entry, place), array in zip(self._entries, arrays, strict=True):
+            np.logical_or.at(alive, place, np.moveaxis(array, entry.axis, 0).reshape(len(place), -1).any(1))
+        return alive[:-1]
+
+
 class Channels:
     """The labels of a tensor's channels, and for each whether it is zero once what makes it is zero."""
 
@@ -74,7 +136,7 @@ class Couplings:
 
     Args:
         model: a built Sequential or functional model, which may have such models inside.
-        skip: name, or names, of layers whose outputs keep all their channels.
+        skip: the choice of layers whose outputs keep all their channels, as in `callbacks.Prune`.
         actual: whether a channel counts as zero only if the weights that make it are zero now. Otherwise it is found
             whether it would be, were they zero.
 
@@ -85,10 +147,14 @@ class Couplings:
     """
 
     def __init__(self, model, skip=(), actual=False):
-        self._skip = {skip} if isinstance(skip, str) else set(skip)
-        unknown = self._skip - {layer.name for layer in model._flatten_layers()}
-        if unknown:
-            raise invalid("remove_channels", "skip", skip, f"names of layers; there is no {', '.join(sorted(unknown))}")
+        self._skip = as_choices("remove_channels", "skip", skip)
+        known = [
+            layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, layers.InputLayer)
+        ]
+        for choice in self._skip:
+            if not any(layer_matches([choice], layer) for layer in known):
+                names = ", ".join(layer.name for layer in known)
+                raise invalid("remove_channels", "skip", choice, f"a choice that matches a layer (there are: {names})")
         self._actual = actual
         self._parent = []
         self.slices, self.resized = [], {}
@@ -176,7 +242,7 @@ class Couplings:
             for channels in inputs:
                 self._freeze(channels)
             return [self._fixed(tensor.shape) for tensor in node.outputs]
-        if operation.name in self._skip:
+        if self._skip and isinstance(operation, layers.Layer) and layer_matches(self._skip, operation):
             self._freeze(found)
         return found
 

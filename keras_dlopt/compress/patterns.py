@@ -137,7 +137,7 @@ def choose(units, importances, kept):
         kept: how many units to keep: of each, or, if this is a single number, of all of them together.
 
     Returns:
-        The masks of all their weights, in order: boolean tensors.
+        Boolean masks of `weights_of(units)`.
     """
     scores = [unit.scores(importance) for unit, importance in zip(units, importances, strict=True)]
     if len(kept) == len(units):
@@ -145,4 +145,19 @@ def choose(units, importances, kept):
     else:
         ends = [int(end) for end in itertools.accumulate(unit.size for unit in units[:-1])]
         chosen = ops.split(keep_largest(ops.concatenate(scores), kept[0]), ends)
-    return [mask for unit, keep in zip(units, chosen, strict=True) for mask in unit.masks(keep)]
+    return masks_of(units, chosen)
+
+
+def weights_of(units):
+    """The weights of all units, each once."""
+    return list({id(weight): weight for unit in units for weight in unit.weights}.values())
+
+
+def masks_of(units, chosen):
+    """The masks of `weights_of(units)`, from which units are kept."""
+    masks = {}
+    for unit, kept in zip(units, chosen, strict=True):
+        for weight, mask in zip(unit.weights, unit.masks(kept), strict=True):
+            key = id(weight)
+            masks[key] = ops.logical_and(masks[key], mask) if key in masks else mask
+    return list(masks.values())

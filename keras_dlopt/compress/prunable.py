@@ -100,6 +100,15 @@ def _chosen(where, name, choices, candidates):
     return chosen
 
 
+def layer_matches(choices, layer):
+    """Whether a layer is chosen, or a weight of it is."""
+    paths = [weight.path for weight in layer.weights] or [layer.path or layer.name]
+    return any(
+        any(re.search(choice, path) for path in paths) if isinstance(choice, str) else _matches(choice, layer, None)
+        for choice in choices
+    )
+
+
 def _matches(choice, layer, weight):
     if isinstance(choice, str):
         return re.search(choice, weight.path) is not None

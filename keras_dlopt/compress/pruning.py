@@ -52,7 +52,7 @@ def prune(model, sparsity, *, pattern="unstructured", ranking="layer", skip=(), 
         pruned = copy.deepcopy(model)
     units = cut_into_units(prunable_weights(pruned, skip, only, depthwise, where="prune"), cut)
     (kept,) = kept_table(units, [sparsity], ranking, where="prune")
-    weights = [weight for unit in units for weight in unit.weights]
+    weights = patterns.weights_of(units)
     refuse_pruned(weights, sparsity, where="prune")
     importances = [[ops.abs(weight) for weight in unit.weights] for unit in units]
     for weight, mask in zip(weights, patterns.choose(units, importances, kept), strict=True):

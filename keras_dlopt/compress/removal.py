@@ -6,7 +6,7 @@ from keras import layers, ops
 
 from keras_dlopt.arguments import check_choice, check_number, invalid
 from keras_dlopt.compress import graph as graphs
-from keras_dlopt.compress.channels import Couplings
+from keras_dlopt.compress.channels import ChannelUnits, Couplings
 from keras_dlopt.compress.masks import RANKINGS
 from keras_dlopt.compress.sparsity import kept_counts
 
@@ -32,7 +32,7 @@ def remove_channels(model, share=None, *, ranking="layer", skip=()):
             only those: their kernels, biases, gains and offsets, as `callbacks.Prune(..., pattern="channels")` leaves
             them, so that the outputs stay.
         ranking: "layer" removes the same share everywhere, "global" the least important of the whole model.
-        skip: names of layers whose output channels stay; a name or a list.
+        skip: layers whose output channels stay, chosen as in `callbacks.Prune`.
 
     Returns:
         A functional model that is not compiled, with layers of the same names.
@@ -74,7 +74,8 @@ def remove_channels(model, share=None, *, ranking="layer", skip=()):
 def _least_important(couplings, groups, share, ranking):
     if not groups:
         return set()
-    scores = importances(couplings, groups)
+    units = [ChannelUnits(couplings, group) for group in groups]
+    scores = [ops.convert_to_numpy(unit.scores([ops.abs(weight) for weight in unit.weights])) for unit in units]
     if ranking == "global":
         (kept,) = kept_counts([sum(map(len, groups))], share)
         worst = np.sort(np.concatenate(scores))[-kept]
@@ -83,22 +84,6 @@ def _least_important(couplings, groups, share, ranking):
         kept = kept_counts([len(group) for group in groups], share)
         removed = [np.argsort(s, kind="stable")[: len(s) - k] for s, k in zip(scores, kept, strict=True)]
     return {group[i] for group, chosen in zip(groups, removed, strict=True) for i in chosen}
-
-
-def importances(couplings, groups):
-    """For every group an array: how important each of its channels is next to the others, 1 on average."""
-    places = {label: (g, i) for g, group in enumerate(groups) for i, label in enumerate(group)}
-    totals = [np.zeros(len(group)) for group in groups]
-    for entry in couplings.slices:
-        if not entry.makes or not entry.scored or entry.labels[0] not in places:
-            continue
-        array = np.moveaxis(ops.convert_to_numpy(entry.weight), entry.axis, 0)
-        norms = np.square(array, dtype="float64").reshape(len(array), -1).sum(1)
-        g = places[entry.labels[0]][0]
-        found = np.zeros(len(groups[g]))
-        np.add.at(found, [places[label][1] for label in entry.labels], norms)
-        totals[g] += found / (found.mean() or 1.0)
-    return [total / (total.mean() or 1.0) for total in totals]
 
 
 class _Smaller:
