@@ -2,6 +2,7 @@
 
 from keras_dlopt.compress.tfmot.package import load
 from keras_dlopt.compress.tfmot.pruning import prune
+from keras_dlopt.compress.tfmot.quantization import Quantized, quantize_aware
 from keras_dlopt.compress.tfmot.wrapped import Wrapped
 
-__all__ = ["Wrapped", "load", "prune"]
+__all__ = ["Quantized", "Wrapped", "load", "prune", "quantize_aware"]
