@@ -1,4 +1,6 @@
-"""Smaller and faster models: quantization-aware training, distillation, LiteRT export, and what was gained."""
+"""Smaller and faster models: pruning, quantization, distillation, LiteRT export, and what was gained."""
+
+import importlib
 
 from keras_dlopt.compress.distillation import distill
 from keras_dlopt.compress.export import Exported, export
@@ -12,6 +14,7 @@ __all__ = [
     "Exported",
     "LatencyRatio",
     "Report",
+    "bridge",
     "distill",
     "export",
     "latency_ratio",
@@ -20,3 +23,9 @@ __all__ = [
     "remove_channels",
     "report",
 ]
+
+
+def __getattr__(name):
+    if name in ("bridge", "tfmot"):  # these bring tf_keras, which takes its time
+        return importlib.import_module(f"keras_dlopt.compress.{name}")
+    raise AttributeError(f"module 'keras_dlopt.compress' has no attribute {name!r}")

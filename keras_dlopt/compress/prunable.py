@@ -52,7 +52,7 @@ def prunable_weights(model, skip=(), only=(), depthwise=False, where="Prune"):
     Example:
 
     >>> model = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="body"), layers.Dense(2, name="head")])
-    >>> [weight.path for weight in prunable_weights(model, skip="head")]
+    >>> [weight.path.split("/", 1)[1] for weight in prunable_weights(model, skip="head")]
     ['body/kernel']
     """
     found = {}

@@ -8,10 +8,12 @@ from keras import ops
 
 from keras_dlopt.arguments import check_choice, check_number, invalid
 from keras_dlopt.compress import patterns
+from keras_dlopt.compress.engines import or_tfmot
 from keras_dlopt.compress.masks import RANKINGS, cut_into_units, kept_table, masked, refuse_pruned
 from keras_dlopt.compress.prunable import prunable_weights
 
 
+@or_tfmot
 def prune(model, sparsity, *, pattern="unstructured", ranking="layer", skip=(), only=(), depthwise=False):
     """A copy of a trained model whose smallest weights are zero, all at once and without training.
 
@@ -26,9 +28,12 @@ def prune(model, sparsity, *, pattern="unstructured", ranking="layer", skip=(), 
         ranking: "layer" takes the same share of every kernel, "global" the smallest of all kernels together.
         skip, only: what to leave dense, and what to prune; as in `callbacks.Prune`.
         depthwise: whether to prune depthwise kernels, too.
+        engine: "native", or "tfmot" for a model that real tfmot prunes while it trains, here or in tf_keras: its
+            arguments are `pattern`, `skip`, `only`, and `begin`, `end` and `frequency` of `callbacks.Prune`.
 
     Returns:
-        The pruned copy, a model of the same class.
+        The pruned copy, a model of the same class; by tfmot, a `compress.tfmot.Wrapped` to compile and `fit`, whose
+        `strip()` is the pruned Keras 3 model.
 
     Raises:
         ValueError: if nothing can be pruned, the share cannot be met within 0.001, or the model has more zeros already.
