@@ -7,43 +7,65 @@ import weakref
 import keras
 
 from keras_dlopt import step
-from keras_dlopt.arguments import check_length, check_number, in_steps, invalid
+from keras_dlopt.arguments import check_choice, check_length, check_number, in_steps, invalid
 from keras_dlopt.callbacks.run_length import run_length
-from keras_dlopt.compress.pruning import Masks, cubic_plan, prunable_weights, schedule_plan, sparsity_of
+from keras_dlopt.compress import patterns
+from keras_dlopt.compress.channels import channel_units
+from keras_dlopt.compress.masks import CRITERIA, RANKINGS, Masks, cut_into_units, kept_table, refuse_pruned
+from keras_dlopt.compress.prunable import as_choices, prunable_weights
+from keras_dlopt.compress.sparsity import TOLERANCE, cubic_plan, schedule_plan, sparsity_of
 
 
 class Prune(keras.callbacks.Callback):
-    r"""Sets the smallest weights to zero while the model trains, and keeps them there.
+    r"""Sets the least important weights to zero while the model trains, and keeps them there.
 
-    Of every kernel on its own, the share `sparsity` of smallest magnitudes is zeroed: kernels of dense, convolution,
-    attention and recurrent layers, pointwise kernels of separable convolutions, embedding tables; not biases,
-    normalization, or depthwise kernels. From `begin` to `end` the share rises on the cubic
+    What is pruned are kernels of dense, convolution, attention and recurrent layers, pointwise kernels of separable
+    convolutions, embedding tables; not biases or normalization. From `begin` to `end` the share of zeros rises from
+    $s_i$ = `initial` to $s_f$ = `sparsity` on the cubic
 
-        `s_t = sparsity * (1 - (1 - (t - begin) / (end - begin))**3)`
+    $$s_t = s_f + (s_i - s_f) \left(1 - \frac{t - t_{begin}}{t_{end} - t_{begin}}\right)^3$$
 
     and masks are chosen anew every `frequency` steps, so that a zeroed weight may come back; after `end` they stay.
-    Masks are applied inside the compiled step after every update: at no time is there an unpruned model to save. The
-    share of zeros appears in the epoch's logs as `sparsity`.
+    Masks are applied inside the compiled step after every update: at no time is there an unpruned model to save. A run
+    that goes on from a saved model, with `initial_epoch` or `BackupAndRestore`, goes on with its zeros. The share of
+    zeros among the weights that are pruned appears in the epoch's logs as `sparsity`.
 
     Zeros make a file smaller after compression. They do not make it faster: LiteRT computes with them.
 
     Args:
         sparsity: share of zeros to reach, in [0, 1); or a schedule of tfmot's kind (`PolynomialDecay`,
             `ConstantSparsity`: a callable that maps a step, element by element, to `(whether to prune, sparsity)`),
-            which then says when, in steps of this run, and leaves `begin`, `end` and `frequency` unused.
+            which then says when, in steps of this run, and leaves `begin`, `end`, `frequency` and `initial` unused.
         begin: when to start: a number of steps, or a share of the run in (0, 1). Defaults to 0.
         end: when `sparsity` is reached: a number of steps, or a share of the run in (0, 1). Defaults to 0.5; the other
             half heals.
         frequency: number of steps between two choices of masks. Defaults to a fiftieth of the way from begin to end.
-        skip: patterns, searched for in the variables' paths, of weights that stay dense: `skip=["logits"]`.
+        skip: what stays dense: a pattern, searched for in the variables' paths (`"logits"`), a layer type, a callable
+            that is given a layer and says whether, or a list of such.
         steps: length of the run. Defaults to epochs times batches an epoch; only needed where Keras cannot know it.
+        only: what to prune, chosen like `skip`. Defaults to all that can be.
+        depthwise: whether depthwise kernels are pruned, too. They have few weights, and miss each of them.
+        pattern: what becomes zero together: "unstructured", single weights; (rows, columns), blocks of a kernel seen as
+            a matrix of inputs x outputs; "m:n", as "2:4", m of every n neighbours along the inputs; "channels", all
+            that makes a channel, in every layer that is coupled to it, for `compress.remove_channels` to take out
+            afterwards: the share is then of the channels that may go, to the nearest number, with `skip` for layers
+            whose outputs keep theirs.
+        ranking: "layer" zeroes the same share of every kernel, "global" the least important of all kernels together.
+        criterion: "magnitude" keeps the largest weights; "movement" those that moved away from zero: whose
+            $S = -\sum_t \frac{\partial L}{\partial w_t} w_t$ is largest, for fine-tuning a pretrained model. A pruned
+            weight goes on collecting $S$, and returns with the value it had. It needs two more arrays of the size of
+            the weights, which files do not hold: after a resume, $S$ is counted anew and what is pruned stays so.
+        initial: share of zeros at `begin`, to go on from in a model that is pruned already. Defaults to 0.
 
     Raises:
-        ValueError: before the first step, if the run does not reach the sparsity, or nothing is there to prune.
+        ValueError: before the first step, if the run does not reach the sparsity within 0.001, nothing is there to
+            prune, a kernel does not fit the pattern, the model has more zeros already, or another `Prune` has the same
+            weights.
 
     Reference:
         Zhu, Gupta, "To prune, or not to prune: exploring the efficacy of pruning for model compression",
-        arXiv 1710.01878.
+        arXiv 1710.01878. Sanh, Wolf, Rush, "Movement pruning", arXiv 2005.07683. Mishra et al., "Accelerating sparse
+        deep neural networks" (2:4), arXiv 2104.08378.
 
     Example:
 
@@ -56,12 +78,28 @@ class Prune(keras.callbacks.Callback):
     (0.8, 20)
     """
 
-    def __init__(self, sparsity, begin=0, end=0.5, frequency=None, skip=(), *, steps=None):
+    def __init__(
+        self,
+        sparsity,
+        begin=0,
+        end=0.5,
+        frequency=None,
+        skip=(),
+        *,
+        steps=None,
+        only=(),
+        depthwise=False,
+        pattern="unstructured",
+        ranking="layer",
+        criterion="magnitude",
+        initial=0.0,
+    ):
         super().__init__()
-        self._sparsity = sparsity
         self._schedule = sparsity if callable(sparsity) else None
         if self._schedule is None:
             check_number("Prune", "sparsity", sparsity, low=0, high=1, ends="[)")
+            check_number("Prune", "initial", initial, low=0, high=sparsity)
+        self._sparsity, self._initial = sparsity, initial
         self._begin = check_length("Prune", "begin", begin, least=0)
         self._end = check_length("Prune", "end", end)
         if frequency is not None:
@@ -70,36 +108,55 @@ class Prune(keras.callbacks.Callback):
             check_number("Prune", "steps", steps, low=1, integer=True)
         self._frequency = frequency
         self._steps = steps
-        self._skip = [skip] if isinstance(skip, str) else list(skip)
+        self._choice = (as_choices("Prune", "skip", skip), as_choices("Prune", "only", only), depthwise)
+        self._cut = patterns.parse(pattern)
+        self._ranking = check_choice("Prune", "ranking", ranking, RANKINGS)
+        self._criterion = check_choice("Prune", "criterion", criterion, CRITERIA)
+        for name, value, default in (
+            ("only", only, ()),
+            ("depthwise", depthwise, False),
+            ("criterion", criterion, "magnitude"),
+        ):
+            if self._cut is None and value != default:
+                raise invalid("Prune", name, value, f'left at {default!r} with pattern="channels"')
         self._keeping = False
         self._end_run = None
 
     @classmethod
-    def keep(cls, skip=()):
+    def keep(cls, skip=(), *, only=(), depthwise=False):
         """A `Prune` that zeroes nothing new: weights that are zero when `fit` starts stay zero.
 
         For training a pruned model further, for example after `compress.quantize_aware`.
         """
-        made = cls(0.0, skip=skip)
+        made = cls(0.0, skip=skip, only=only, depthwise=depthwise)
         made._keeping = True
         return made
 
     def on_train_begin(self, logs=None):
         if self._end_run is not None:
             self._end_run()
+        plan = None if self._keeping else self._plan()
         # Not a method of this callback, which would keep it alive.
-        find = functools.partial(_weights, self.model, self._skip, self._keeping)
-        if self.model.built:
-            find()  # refuses what cannot be pruned before the first step
-        self._masks = Masks(find, None if self._keeping else self._plan())
+        find = functools.partial(_units, self.model, self._choice, self._cut, plan, self._ranking)
+        if self._is_built():
+            weights = patterns.weights_of(find())  # refuses what cannot be pruned
+            if plan is not None:
+                refuse_pruned(weights, plan.final, "Prune")
+        self._masks = Masks(find, plan, self._ranking, self._criterion)
+        self._masks.run = self.params  # all callbacks of a run are given the same object
+        self._leave_one_to_a_weight()
         step.attach(self.model.optimizer, self._masks, self.model)
         # Keras does not tell callbacks of a run that breaks off: the next one, or letting the callback go, ends it.
         self._end_run = weakref.finalize(self, _detach, self._masks)
         self._end_run.atexit = False
+        self._fresh = True
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self.params.get("steps"):
-            self._masks.start_at(epoch * self.params["steps"])
+        per_epoch = self.params.get("steps")
+        if per_epoch or self._fresh:
+            per_epoch = per_epoch or (self._steps or 0) / self.params.get("epochs", 1)
+            self._masks.start_at(int(epoch * per_epoch), fresh=self._fresh)
+        self._fresh = False
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
@@ -108,7 +165,7 @@ class Prune(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self._masks.apply()  # an optimizer's weight averaging ends by overwriting the weights
         reached, plan = sparsity_of(self._masks.weights), self._masks.plan
-        if plan is not None and self._masks.updates_made() < len(plan.steps) and reached < plan.final - 1e-3:
+        if plan is not None and self._masks.updates_made() < len(plan.steps) and reached < plan.final - TOLERANCE:
             warnings.warn(f"Prune: the run ended at sparsity {reached:.3f}, short of {plan.final:.3f}.", stacklevel=2)
         self._end_run()
 
@@ -123,14 +180,37 @@ class Prune(keras.callbacks.Callback):
         if begin > end:
             raise invalid("Prune", "begin", self._begin, f"before `end`, which is step {end} of this run's {run}")
         frequency = self._frequency or max(1, (end - begin) // 50)
-        return cubic_plan(self._sparsity, begin, end, frequency)
+        return cubic_plan(self._sparsity, begin, end, frequency, self._initial)
+
+    def _is_built(self):
+        return all(layer.built for layer in self.model._flatten_layers())
+
+    def _leave_one_to_a_weight(self):
+        """Ends a run of another `Prune` that broke off, and refuses one that is in this run with the same weights."""
+        for other in step.observers(self.model.optimizer):
+            if not isinstance(other, Masks):
+                continue
+            if other.run is not self.params:
+                step.detach(self.model.optimizer, other)
+            elif other.weights is not None and self._is_built():
+                taken = {id(weight) for weight in other.weights}
+                for weight in patterns.weights_of(self._masks.find()):
+                    if id(weight) in taken:
+                        accepted = f"one that no other `Prune` of this run prunes; two of them have `{weight.path}`"
+                        raise invalid("Prune", "model", self.model, accepted)
 
 
-def _weights(model, skip, keeping):
-    weights = prunable_weights(model, skip)
-    if keeping and sparsity_of(weights) == 0:
-        raise invalid("Prune.keep", "model", model, "a model with zeros in the weights that can be pruned")
-    return weights
+def _units(model, choice, cut, plan, ranking):
+    if cut is None:
+        units = channel_units(model, choice[0])
+    else:
+        units = cut_into_units(prunable_weights(model, *choice), cut)
+    if plan is None:
+        if sparsity_of(patterns.weights_of(units)) == 0:
+            raise invalid("Prune.keep", "model", model, "a model with zeros in the weights that can be pruned")
+    else:
+        kept_table(units, plan.sparsities[-1:], ranking)
+    return units
 
 
 def _detach(masks):

@@ -32,6 +32,6 @@ Example: the norm of the last gradient, computed inside the step.
 
 from keras_dlopt.step.follow import Follow
 from keras_dlopt.step.observer import Observer
-from keras_dlopt.step.seam import attach, detach
+from keras_dlopt.step.seam import attach, detach, observers
 
-__all__ = ["Follow", "Observer", "attach", "detach"]
+__all__ = ["Follow", "Observer", "attach", "detach", "observers"]

@@ -37,7 +37,7 @@ def attach(optimizer, observer, model=None):
     if observer.optimizer is not None:
         raise invalid("attach", "observer", observer, "an observer that is not attached; detach it first")
     _sync(model)
-    if not inner.built and model is not None and model.trainable_variables:
+    if not inner.built and model is not None and model.trainable_variables and _has_all_variables(model):
         with _scope(inner):
             chain[0].build(model.trainable_variables)
     seam = vars(inner).get("_seam") or _Seam(inner)
@@ -58,6 +58,17 @@ def detach(optimizer, observer):
     if getattr(observer, "optimizer", None) is not inner:
         raise invalid("detach", "observer", observer, "an observer attached to this optimizer")
     inner._seam.remove(observer)
+
+
+def _has_all_variables(model):
+    # A model of one's own may get some of its layers' weights in the first step only.
+    return all(layer.built for layer in model._flatten_layers())
+
+
+def observers(optimizer):
+    """The observers attached to `optimizer`, in the order in which they are called."""
+    seam = vars(_unwrap(optimizer)[-1]).get("_seam")
+    return list(seam.observers) if seam else []
 
 
 class _Seam:

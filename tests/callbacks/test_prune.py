@@ -31,26 +31,41 @@ def compiled(model, **kwargs):
     return model
 
 
-def mask_of(weights, sparsity):
-    kept = max(1, round(weights.size * (1 - sparsity)))
-    order = np.argsort(np.abs(weights).ravel(), kind="stable")
-    mask = np.zeros(weights.size)
-    mask[order[weights.size - kept :]] = 1
-    return mask.reshape(weights.shape)
+def masks_of(importances, sparsity):
+    """Of every kernel its share, rounded so that the sum is right: up for those with the largest fractions."""
+    shares = [(1 - sparsity) * i.size for i in importances]
+    kept = [int(share) for share in shares]
+    while sum(kept) < round(sum(shares)):
+        kept[np.argmax(np.subtract(shares, kept))] += 1
+    masks = [np.zeros(i.size) for i in importances]
+    for mask, importance, number in zip(masks, importances, kept, strict=True):
+        mask[np.argsort(importance.ravel(), kind="stable")[importance.size - number :]] = 1
+    return [mask.reshape(i.shape) for mask, i in zip(masks, importances, strict=True)]
 
 
-def pruned_by_numpy(steps, updates):
+def masks_of_all(importances, sparsity):
+    """The same of all kernels together."""
+    (mask,) = masks_of([np.concatenate([i.ravel() for i in importances])], sparsity)
+    parts = np.split(mask, np.cumsum([i.size for i in importances])[:-1])
+    return [part.reshape(i.shape) for part, i in zip(parts, importances, strict=True)]
+
+
+def pruned_by_numpy(steps, updates, choose=masks_of, movement=False):
     """Gradient descent on the mean squared error, with masks chosen after the steps in `updates`."""
     weights = [w.astype("float64") for w in network().get_weights()]
     masks = [np.ones_like(w) for w in weights]
+    dense, scores = weights, [np.zeros_like(w) for w in weights]  # dense: what a mask hides keeps its value
     for t in range(1, steps + 1):
         rows = slice((t - 1) * BATCH % 80, (t - 1) * BATCH % 80 + BATCH)
         hidden = X[rows] @ weights[0]
         error = 2 * (hidden @ weights[1] - Y[rows]) / (BATCH * 4)
         gradients = [X[rows].T @ error @ weights[1].T, hidden.T @ error]
+        scores = [s - g * w for s, g, w in zip(scores, gradients, dense, strict=True)]
         weights = [w - RATE * g for w, g in zip(weights, gradients, strict=True)]
+        if movement:
+            weights = dense = [np.where(m, w, d) for m, w, d in zip(masks, weights, dense, strict=True)]
         if t in updates:
-            masks = [mask_of(w, updates[t]) for w in weights]
+            masks = choose(scores if movement else [np.abs(w) for w in weights], updates[t])
         weights = [w * m for w, m in zip(weights, masks, strict=True)]
     return weights
 
@@ -78,6 +93,61 @@ def test_every_step_is_numpys(jit_compile, steps_per_execution):
         np.testing.assert_allclose(got, want, atol=1e-5)
     # After 10 steps the masks of step 10 stand, at the end those of step 14.
     np.testing.assert_allclose(history["sparsity"], [cubic(10, 0.8, 2, 14), 0.8], atol=1e-3)
+
+
+@pytest.mark.parametrize("jit_compile", [True] + [False] * TF)
+def test_movement_over_all_kernels_is_numpys(jit_compile):
+    model = compiled(network(), jit_compile=jit_compile)
+    fit(model, callbacks.Prune(0.8, begin=2, end=14, frequency=4, criterion="movement", ranking="global"))
+    updates = {t: cubic(t, 0.8, 2, 14) for t in (6, 10, 14)}
+    expected = pruned_by_numpy(20, updates, choose=masks_of_all, movement=True)
+    for got, want in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(got == 0, want == 0)
+        np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+@pytest.mark.skipif(not TF, reason="tf.distribute")
+def test_movement_is_that_of_all_replicas(mirrored):
+    with mirrored.scope():
+        model = compiled(network(), jit_compile=False)
+    fit(model, callbacks.Prune(0.8, begin=2, end=14, frequency=4, criterion="movement"))
+    expected = pruned_by_numpy(20, {t: cubic(t, 0.8, 2, 14) for t in (6, 10, 14)}, movement=True)
+    for weight, want in zip(model.weights, expected, strict=True):
+        for copy in weight.value.values:
+            np.testing.assert_array_equal(copy.numpy() == 0, want == 0)
+            np.testing.assert_allclose(copy.numpy(), want, atol=1e-5)
+
+
+@pytest.mark.parametrize("pattern, sparsity", [("1:2", 0.5), ((2, 2), 0.75)])
+def test_patterns_hold_after_every_epoch_and_at_the_end(pattern, sparsity):
+    model = compiled(network())
+    history = fit(model, callbacks.Prune(sparsity, pattern=pattern))
+    np.testing.assert_allclose(history["sparsity"], [sparsity] * 2, atol=1e-3)
+    for weights in model.get_weights():
+        if pattern == "1:2":
+            groups = weights.reshape(-1, 2, weights.shape[1])
+            assert np.all(np.sum(groups == 0, axis=1) == 1)
+        else:
+            blocks = (weights != 0).reshape(weights.shape[0] // 2, 2, -1, 2).sum((1, 3))
+            assert set(blocks.ravel()) == {0, 4}
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        inside = [keras.Input((12,)), layers.Dense(20, activation="relu")]
+        self.body, self.head = keras.Sequential(inside, name="body"), layers.Dense(4, name="head")
+
+    def call(self, x):
+        return self.head(self.body(x))
+
+
+def test_a_model_of_ones_own_with_a_model_inside():
+    model = Subclassed()
+    model.compile("adam", "mse")
+    fit(model, callbacks.Prune(0.75, only=layers.Dense, skip=lambda layer: layer.name == "head"))
+    assert np.mean(ops.convert_to_numpy(model.body.layers[0].kernel) == 0) == 0.75
+    assert np.all(ops.convert_to_numpy(model.head.kernel) != 0)
 
 
 @pytest.mark.skipif(not TF, reason="tf.distribute")
@@ -173,6 +243,44 @@ def test_a_resumed_run_goes_on_where_it_was():
     np.testing.assert_allclose(first, [cubic(t, 0.8, 0, 40) for t in (20, 30, 40)], atol=2e-3)
 
 
+@pytest.mark.parametrize("how", [{}, {"ranking": "global"}, {"pattern": (2, 2)}])
+def test_a_run_resumed_from_a_file_is_the_run_that_was_not_interrupted(tmp_path, how):
+    """Two epochs, two files: one ends between two choices of masks, one after the last."""
+
+    def prune():
+        return callbacks.Prune(0.8, end=17, frequency=4, **how)
+
+    whole = network()
+    whole.compile(keras.optimizers.SGD(RATE, momentum=0.9), "mse")
+    save = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
+    whole.fit(X, Y, batch_size=BATCH, epochs=3, shuffle=False, verbose=0, callbacks=[prune(), save])
+    for epoch in (1, 2):
+        resumed = keras.models.load_model(tmp_path / f"{epoch}.keras")
+        fit(resumed, prune(), epochs=3, initial_epoch=epoch)
+        for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_movement_resumed_keeps_what_is_pruned(tmp_path):
+    save = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
+    prune = callbacks.Prune(0.8, end=17, frequency=4, criterion="movement")
+    compiled(network()).fit(X, Y, batch_size=BATCH, epochs=2, verbose=0, callbacks=[prune, save])
+    model = keras.models.load_model(tmp_path / "1.keras")
+    before = model.get_weights()
+    fit(model, callbacks.Prune(0.8, end=17, frequency=4, criterion="movement"), initial_epoch=1)
+    for old, weights in zip(before, model.get_weights(), strict=True):
+        assert 0.5 < np.mean(old == 0) < 0.8 and np.all(weights[old == 0] == 0)
+        assert np.mean(weights == 0) == pytest.approx(0.8, abs=1e-3)
+
+
+def test_pruning_a_pruned_model_further():
+    model = compiled(compress.prune(network(), 0.5))
+    zeros = [w == 0 for w in model.get_weights()]
+    first = fit(model, callbacks.Prune(0.8, begin=10, end=20, frequency=10, initial=0.5))["sparsity"]
+    np.testing.assert_allclose(first, [0.5, 0.8], atol=1e-3)
+    assert all(np.mean(w[old] == 0) > 0.9 for old, w in zip(zeros, model.get_weights(), strict=True))
+
+
 def test_averaged_weights_are_masked_too():
     model = network()
     model.compile(keras.optimizers.SGD(RATE, use_ema=True, ema_momentum=0.9), "mse")
@@ -233,6 +341,13 @@ def test_a_run_that_fails_leaves_nothing_for_the_next():
         ({"sparsity": 0.8, "end": 1.5}, r"`Prune\(end=...\)`"),
         ({"sparsity": 0.8, "end": True}, r"`Prune\(end=...\)`"),
         ({"sparsity": 0.8, "steps": 0}, r"`Prune\(steps=...\)` must be a whole number >= 1"),
+        ({"sparsity": 0.8, "initial": 0.9}, r"`Prune\(initial=...\)` must be a finite number in \[0, 0.8\]"),
+        ({"sparsity": 0.5, "pattern": "4:2"}, r"`Prune\(pattern=...\)` must be \"unstructured\", \"m:n\""),
+        ({"sparsity": 0.5, "pattern": (4, 0)}, r"`Prune\(pattern=...\)` must be a whole number >= 1"),
+        ({"sparsity": 0.5, "ranking": "all"}, r"`Prune\(ranking=...\)` must be one of 'layer', 'global'"),
+        ({"sparsity": 0.5, "criterion": "size"}, r"`Prune\(criterion=...\)` must be one of 'magnitude', 'movement'"),
+        ({"sparsity": 0.5, "only": 3}, r"`Prune\(only=...\)` must be a pattern"),
+        ({"sparsity": 0.5, "skip": "("}, r"`Prune\(skip=...\)` must be a pattern \(that compiles\)"),
         ({"sparsity": 0.8, "frequency": 0}, r"`Prune\(frequency=...\)` must be a whole number >= 1"),
     ],
 )
@@ -250,6 +365,11 @@ def test_refused_at_once(arguments, message):
             r"`Prune\(begin=...\)` must be before `end`, .* step 10",
         ),
         (lambda: callbacks.Prune(0.8, skip="head"), r"`Prune\(skip=...\)`"),
+        (lambda: callbacks.Prune(0.8, only=layers.Conv2D), r"`Prune\(only=...\)`"),
+        (lambda: callbacks.Prune(0.6, pattern="1:2"), "must be 0.5, which is what the pattern 1:2 leaves at zero"),
+        (lambda: callbacks.Prune(0.6, pattern="3:5"), r"`Prune\(pattern=...\)` must be .*its 12 inputs are no"),
+        (lambda: callbacks.Prune(0.5, pattern=(5, 5)), r"`Prune\(pattern=...\)` must be .*12 x 50 is no multiple of 5"),
+        (lambda: callbacks.Prune(0.8, pattern=(2, 50), skip="_1"), "of 6 blocks in 1 weights, 0.8333 is the nearest"),
         (lambda: callbacks.Prune.keep(), "a model with zeros in the weights"),
     ],
 )
@@ -260,6 +380,22 @@ def test_refused_before_the_first_step(make, message):
         fit(model, make())
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_a_model_with_more_zeros_already_is_refused():
+    model = compiled(compress.prune(network(), 0.8))
+    with pytest.raises(ValueError, match=r"`Prune\(sparsity=...\)` must be at least 0.8, .*is pruned already"):
+        fit(model, callbacks.Prune(0.5))
+
+
+def test_two_of_them_share_a_run_but_not_a_weight():
+    model = compiled(network())
+    first, second = (layer.kernel.path for layer in model.layers)
+    pair = [callbacks.Prune(0.75, only=first), callbacks.Prune(0.5, only=second)]
+    model.fit(X, Y, batch_size=8, verbose=0, callbacks=pair)
+    assert [float(np.mean(w == 0)) for w in model.get_weights()] == [0.75, 0.5]
+    with pytest.raises(ValueError, match=f"two of them have `{second}`"):
+        model.fit(X, Y, verbose=0, callbacks=[callbacks.Prune(0.8), callbacks.Prune(0.8, only=second)])
 
 
 def test_a_schedule_of_tfmots_that_outlives_the_run_is_refused():

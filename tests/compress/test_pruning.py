@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_dlopt.compress import pruning
+from keras_dlopt.compress import patterns, prunable
+from keras_dlopt.compress import sparsity as plans
 
 RNG = np.random.default_rng(0)
 
@@ -19,19 +20,25 @@ def numpy_mask(weights, sparsity):
     return mask.reshape(weights.shape)
 
 
+def magnitude_mask(weights, sparsity):
+    unit = patterns.SingleWeights(weights)
+    kept = plans.kept_counts([unit.size], sparsity)
+    return patterns.choose([unit], [[ops.abs(ops.convert_to_tensor(weights))]], kept)[0]
+
+
 @pytest.mark.both_backends
 @pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.5, 0.8, 0.999])
 @pytest.mark.parametrize("shape", [(1,), (10,), (33, 7), (3, 3, 4, 8)])
 def test_masks_zero_the_smallest_magnitudes(shape, sparsity):
     weights = RNG.normal(size=shape).astype("float32")
-    mask = ops.convert_to_numpy(pruning.magnitude_mask(ops.convert_to_tensor(weights), sparsity))
+    mask = ops.convert_to_numpy(magnitude_mask(weights, sparsity))
     np.testing.assert_array_equal(mask, numpy_mask(weights, sparsity))
 
 
 @pytest.mark.both_backends
 def test_of_equal_magnitudes_exactly_the_asked_number_goes():
     weights = np.array([0.0, 0.0, 1.0, -1.0, 1.0, 0.0, -1.0, 1.0], "float32")
-    mask = ops.convert_to_numpy(pruning.magnitude_mask(ops.convert_to_tensor(weights), 0.5))
+    mask = ops.convert_to_numpy(magnitude_mask(weights, 0.5))
     np.testing.assert_array_equal(mask, numpy_mask(weights, 0.5))
     assert mask.sum() == 4
 
@@ -44,7 +51,7 @@ def test_masks_are_tfmots_where_magnitudes_differ():
     for sparsity in (0.13, 0.5, 0.8, 0.99):
         schedule = pruning_schedule.ConstantSparsity(sparsity, 0)
         theirs = pruning_impl.Pruning(lambda: 0, [], schedule, (1, 1), "AVG")._update_mask(tf.constant(weights))[1]
-        ours = pruning.magnitude_mask(ops.convert_to_tensor(weights), sparsity)
+        ours = magnitude_mask(weights, sparsity)
         np.testing.assert_array_equal(ops.convert_to_numpy(ours), theirs.numpy())
 
 
@@ -52,7 +59,7 @@ def test_the_cubic_is_the_papers_and_tfmots_at_every_step():
     from tensorflow_model_optimization.sparsity import keras as tfmot
 
     begin, end, final, steps = 7, 61, 0.83, np.arange(80)
-    ours = pruning.cubic_sparsity(steps, final, begin, end)
+    ours = plans.cubic_sparsity(steps, final, begin, end)
     paper = [final + (0 - final) * (1 - (min(max(t, begin), end) - begin) / (end - begin)) ** 3 for t in steps]
     np.testing.assert_allclose(ours, paper, atol=1e-12)
     theirs = [float(tfmot.PolynomialDecay(0.0, final, begin, end)(t)[1]) for t in steps]
@@ -60,10 +67,10 @@ def test_the_cubic_is_the_papers_and_tfmots_at_every_step():
 
 
 def test_a_plan_updates_every_so_often_and_at_the_end():
-    plan = pruning.cubic_plan(0.8, begin=10, end=35, frequency=10)
+    plan = plans.cubic_plan(0.8, begin=10, end=35, frequency=10)
     np.testing.assert_array_equal(plan.steps, [20, 30, 35])
     np.testing.assert_allclose(plan.sparsities, 0.8 * (1 - (1 - np.array([10, 20, 25]) / 25) ** 3))
-    np.testing.assert_array_equal(pruning.cubic_plan(0.8, begin=3, end=3, frequency=1).steps, [3])
+    np.testing.assert_array_equal(plans.cubic_plan(0.8, begin=3, end=3, frequency=1).steps, [3])
 
 
 @pytest.mark.parametrize("schedule", ["PolynomialDecay", "ConstantSparsity"])
@@ -74,7 +81,7 @@ def test_a_plan_of_tfmots_schedule_is_what_it_says_step_by_step(schedule):
         "PolynomialDecay": lambda: tfmot.PolynomialDecay(0.2, 0.9, begin_step=3, end_step=33, frequency=5),
         "ConstantSparsity": lambda: tfmot.ConstantSparsity(0.6, begin_step=4, frequency=7),
     }[schedule]()
-    plan = pruning.schedule_plan(made, 40)
+    plan = plans.schedule_plan(made, 40)
     answers = [made(t) for t in range(41)]
     due = [t for t, (update, _) in enumerate(answers) if update]
     np.testing.assert_array_equal(plan.steps, due)
@@ -93,7 +100,7 @@ def test_a_schedule_that_falls_short_is_refused_with_the_reason(arguments, messa
     from tensorflow_model_optimization.sparsity import keras as tfmot
 
     with pytest.raises(ValueError, match=message):
-        pruning.schedule_plan(tfmot.PolynomialDecay(0.0, 0.8, **arguments), 40)
+        plans.schedule_plan(tfmot.PolynomialDecay(0.0, 0.8, **arguments), 40)
 
 
 def sequence(*stack):
@@ -143,17 +150,25 @@ WEIGHTS = {
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_weights_that_may_be_pruned(name):
     build, expected = WEIGHTS[name]
-    assert [weight.name for weight in pruning.prunable_weights(build())] == expected
+    assert [weight.name for weight in prunable.prunable_weights(build())] == expected
+
+
+@pytest.mark.both_backends
+def test_depthwise_kernels_only_on_request():
+    model = image(layers.DepthwiseConv2D(2), layers.SeparableConv2D(3, 2))
+    assert [w.name for w in prunable.prunable_weights(model)] == ["pointwise_kernel"]
+    asked = prunable.prunable_weights(model, depthwise=True)
+    assert sorted(w.name for w in asked) == ["depthwise_kernel", "kernel", "pointwise_kernel"]
 
 
 @pytest.mark.both_backends
 def test_skipped_weights_and_models_without_any():
     model = sequence(layers.Dense(3, name="body"), layers.Dense(2, name="head"))
-    (kept,) = pruning.prunable_weights(model, ["head"])
+    (kept,) = prunable.prunable_weights(model, ["head"])
     assert kept is model.layers[0].kernel
     with pytest.raises(ValueError, match=r"`Prune\(skip=...\)`.*there are: .*body/kernel, .*head/kernel"):
-        pruning.prunable_weights(model, ["tail"])
+        prunable.prunable_weights(model, ["tail"])
     with pytest.raises(ValueError, match="a model with weights to prune"):
-        pruning.prunable_weights(model, ["body", "head"])
+        prunable.prunable_weights(model, ["body", "head"])
     with pytest.raises(ValueError, match="a model with weights to prune"):
-        pruning.prunable_weights(image(layers.DepthwiseConv2D(2)))
+        prunable.prunable_weights(image(layers.DepthwiseConv2D(2)))

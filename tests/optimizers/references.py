@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-from trajectories import START, STEPS, numpy_gradient, run_eager
+from trajectories import START, STEPS, numpy_gradient, run_compiled
 
 from keras_dlopt import optimizers
 
@@ -32,7 +32,7 @@ def from_keras(name):
     """Keras's optimizer of that name, with the same arguments."""
 
     def trajectory(rate, **kwargs):
-        return run_eager(getattr(keras.optimizers, name)(learning_rate=keras_rate(rate), **kwargs))
+        return run_compiled(getattr(keras.optimizers, name)(learning_rate=keras_rate(rate), **kwargs))
 
     return trajectory
 

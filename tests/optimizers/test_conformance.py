@@ -5,9 +5,9 @@ import functools
 import keras
 import numpy as np
 import pytest
-from cases import CASES
+from cases import CASES, ONE_EACH
 from references import SETTINGS
-from trajectories import RUNNERS, run_compiled, run_mirrored
+from trajectories import RUNNERS, run_compiled, run_eager, run_mirrored
 
 from keras_dlopt import optimizers
 
@@ -30,32 +30,44 @@ def check(weights, case, setting, execution, record_property):
     assert off <= case.tolerance
 
 
-# As TensorFlow compiles it in both settings, otherwise in the one in which everything moves.
-FULL = "decaying+decay"
-WAYS = [(s, e) for s in SETTINGS for e in RUNNERS if s == FULL or e == "function"]
-
-
 @pytest.mark.both_backends
-@pytest.mark.parametrize(("setting", "execution"), WAYS)
+@pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
-def test_follows_its_reference(case, setting, execution, record_property):
-    weights = RUNNERS[execution](case.make(*SETTINGS[setting]))
-    check(weights, case, setting, execution, record_property)
+def test_follows_its_reference(case, setting, record_property):
+    check(run_compiled(case.make(*SETTINGS[setting])), case, setting, "compiled", record_property)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
+# Other ways of running a rule: in the setting in which everything moves.
+FULL = "decaying+decay"
+each_rule = pytest.mark.parametrize("case", ONE_EACH, ids=lambda c: c.id)
+
+
+@each_rule
+def test_follows_its_reference_under_xla(case, record_property):
+    check(RUNNERS["jit"](case.make(*SETTINGS[FULL])), case, FULL, "jit", record_property)
+
+
+@each_rule
 def test_follows_its_reference_on_two_replicas(case, mirrored, record_property):
     weights = run_mirrored(lambda: case.make(*SETTINGS[FULL]), mirrored)
     check(weights, case, FULL, "mirrored", record_property)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
+@each_rule
 def test_large_variables_alone_follow_it_too(case):
     """Without the flat buffer: each variable keeps its own slots."""
-
     optimizer = case.make(*SETTINGS[FULL])
     optimizer.flat_below = 0
     assert difference(run_compiled(optimizer), reference(case.id, FULL)) <= case.tolerance
+
+
+@each_rule
+def test_eager_steps_are_the_compiled_ones(case, record_property):
+    """40 of them: slow, and the same Python code."""
+    eager, compiled = (run(case.make(*SETTINGS[FULL]), steps=40) for run in (run_eager, run_compiled))
+    off = difference(eager, compiled)
+    record_property("conformance", f"{case.id:20} {FULL:16} {'eager':10} {off:.1e}")
+    assert off <= case.tolerance
 
 
 def test_every_optimizer_of_the_table_is_held_against_a_reference():

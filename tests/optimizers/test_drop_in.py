@@ -13,6 +13,7 @@ import inspect
 import keras
 import numpy as np
 import pytest
+from fitting import JIT
 from keras import layers, ops
 
 from keras_dlopt import optimizers
@@ -95,7 +96,7 @@ FEATURES = {
 
 def train(optimizer, make_model, prepare):
     model = make_model()
-    model.compile(prepare(optimizer) if prepare else optimizer, "mse", jit_compile=False)
+    model.compile(prepare(optimizer) if prepare else optimizer, "mse", jit_compile=JIT)
     x = IDS if make_model is embedding_net else X
     model.fit(x, Y, batch_size=4, shuffle=False, verbose=0)
     return model.get_weights()

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from cases import CASES, ONE_EACH
-from fitting import fit, net
+from fitting import JIT, fit, net
 from keras import layers, ops
 from trajectories import NOISE, SHAPES, START, provide, variables
 
@@ -95,7 +95,7 @@ def test_embeddings_with_repeated_rows(case):
             [layers.Input((6,), dtype="int32"), layers.Embedding(50, 8), layers.Flatten(), layers.Dense(4)]
         )
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(optimizer, loss, jit_compile=False)
+        model.compile(optimizer, loss, jit_compile=JIT)
         model.fit(ids, labels, batch_size=8, epochs=2, shuffle=False, verbose=0)
         return model.get_weights()
 

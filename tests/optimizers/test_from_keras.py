@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from cases_drop_in import FTRL
-from fitting import X, Y, fit
+from fitting import JIT, X, Y, fit
 from keras import ops
 from references import Decaying
 from trajectories import NOISE, gradient, variables
@@ -268,11 +268,11 @@ def test_schedule_free_goes_on_from_their_y_z_and_v():
 def test_a_model_compiled_with_schedule_free_holds_the_average():
     model, _ = fit(keras.optimizers.ScheduleFreeAdamW(0.01), epochs=1)
     y, theirs = model.get_weights(), model.optimizer
-    model.compile(from_keras(theirs), model.loss, jit_compile=False)
+    model.compile(from_keras(theirs), model.loss, jit_compile=JIT)
     z = values(theirs._momentums)
     x = [(a - 0.1 * b) / 0.9 for a, b in zip(y, z, strict=True)]
     check(model.get_weights(), x)
-    model.compile(model.optimizer, model.loss, jit_compile=False)  # once, not at every compilation
+    model.compile(model.optimizer, model.loss, jit_compile=JIT)  # once, not at every compilation
     check(model.get_weights(), x)
     before = model.evaluate(X, Y, verbose=0)
     model.fit(X, Y, batch_size=8, epochs=2, shuffle=False, verbose=0)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from cases import CASES
-from fitting import X, Y, fit, net
+from fitting import JIT, X, Y, fit, net
 from keras import ops
 from trajectories import START, run_eager, variables
 
@@ -77,7 +77,7 @@ def one_batch(optimizer, model=None):
     """How far two steps with one batch move the variables of a network."""
     model = model or net()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer, loss, jit_compile=False)
+    model.compile(optimizer, loss, jit_compile=JIT)
     before = [w.copy() for w in model.get_weights()]
     model.fit(X[:8], Y[:8], batch_size=8, epochs=2, shuffle=False, verbose=0)
     return [after - b for after, b in zip(model.get_weights(), before, strict=True)]

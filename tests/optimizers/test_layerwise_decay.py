@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from fitting import X, Y
+from fitting import JIT, X, Y
 from keras import layers
 
 from keras_dlopt import optimizers
@@ -138,7 +138,7 @@ def steps_of(groups):
     keras.utils.set_random_seed(2)
     model = sequential("a", "b", "head")
     before = [w.copy() for w in model.get_weights()]
-    model.compile(optimizers.SGD(0.5, groups=groups and groups(model)), "mse", jit_compile=False)
+    model.compile(optimizers.SGD(0.5, groups=groups and groups(model)), "mse", jit_compile=JIT)
     model.train_on_batch(X, keras.utils.to_categorical(Y, 4))
     return [after - b for after, b in zip(model.get_weights(), before, strict=True)]
 

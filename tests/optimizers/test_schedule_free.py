@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from fitting import JIT
 from keras import layers, ops
 
 from keras_dlopt import optimizers
@@ -33,7 +34,7 @@ def net(normalized=False, **kwargs):
 
 def compiled(optimizer, model=None, **kwargs):
     model = model or net()
-    model.compile(optimizer, "mse", **{"jit_compile": False, **kwargs})
+    model.compile(optimizer, "mse", **{"jit_compile": JIT, **kwargs})
     return model
 
 
@@ -180,7 +181,7 @@ def test_training_goes_on_from_a_file_bit_for_bit(name, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert_same(loaded.get_weights(), model.get_weights())
-    loaded.compile(loaded.optimizer, loaded.loss, jit_compile=False)
+    loaded.compile(loaded.optimizer, loaded.loss, jit_compile=JIT)
     fit(model), fit(loaded)
     assert_same(loaded.get_weights(), model.get_weights())
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from fitting import JIT
 from keras import layers, ops
 
 from keras_dlopt.optimizers import SAM, MoMo, PolyakSGD
@@ -59,7 +60,7 @@ def loss_of(x, y, w=W, batch=8):
 
 
 def fit(optimizer, model, **kwargs):
-    model.compile(optimizer, "mse", **{"jit_compile": False, **kwargs})
+    model.compile(optimizer, "mse", **{"jit_compile": JIT, **kwargs})
     return model.fit(X, Y, batch_size=8, shuffle=False, verbose=0).history["loss"]
 
 
@@ -91,7 +92,7 @@ def test_it_arrives_before_the_loss_is_scaled():
 
 def test_sample_weights_count():
     heard, model = Heard(), net()
-    model.compile(heard, "mse", jit_compile=False)
+    model.compile(heard, "mse", jit_compile=JIT)
     model.train_on_batch(X[:8], Y[:8], sample_weight=np.full(8, 3.0, "float32"))
     extra = 2 * ((X[:8] @ W - Y[:8]) ** 2).mean()
     np.testing.assert_allclose(heard.loss, loss_of(X, Y)[0] + extra, rtol=1e-5)

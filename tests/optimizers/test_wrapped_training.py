@@ -5,6 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
+from fitting import JIT
 from keras import layers, ops
 from trajectories import variables
 
@@ -162,7 +163,7 @@ def test_sparse_gradients_are_summed_first():
         keras.utils.set_random_seed(2)
         model = keras.Sequential([layers.Input((6,), dtype="int32"), layers.Embedding(9, 4), layers.Flatten()])
         model.add(layers.Dense(1))
-        model.compile(optimizer, "mse", jit_compile=False)
+        model.compile(optimizer, "mse", jit_compile=JIT)
         ids = np.arange(48).reshape(8, 6) % 5
         model.fit(ids, ids.sum(axis=1) / 10, batch_size=4, shuffle=False, verbose=0)
         return model

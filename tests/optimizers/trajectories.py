@@ -69,7 +69,7 @@ def run_eager(optimizer, steps=STEPS, weights=None):
     return _values(weights)
 
 
-def _run_tf_function(optimizer, jit_compile):
+def _run_tf_function(optimizer, steps, jit_compile):
     import tensorflow as tf
 
     weights = variables()
@@ -81,17 +81,17 @@ def _run_tf_function(optimizer, jit_compile):
         provide(optimizer, values, noise)
         optimizer.apply(gradient(values, noise), weights)
 
-    for noise in NOISE:
+    for noise in NOISE[:steps]:
         step(_tensors(noise))
     return _values(weights)
 
 
-def run_function(optimizer):
-    return _run_tf_function(optimizer, jit_compile=False)
+def run_function(optimizer, steps=STEPS):
+    return _run_tf_function(optimizer, steps, jit_compile=False)
 
 
-def run_jit(optimizer):
-    return _run_tf_function(optimizer, jit_compile=True)
+def run_jit(optimizer, steps=STEPS):
+    return _run_tf_function(optimizer, steps, jit_compile=True)
 
 
 def run_mirrored(make, strategy):
@@ -122,7 +122,7 @@ def run_mirrored(make, strategy):
     return _values(weights)
 
 
-def run_stateless(optimizer):
+def run_stateless(optimizer, steps=STEPS):
     """JAX's path: `stateless_apply` inside `jax.jit`."""
     import jax
 
@@ -135,7 +135,7 @@ def run_stateless(optimizer):
         return optimizer.stateless_apply(state, gradient(weights, noise), weights)
 
     values, state = _tensors(weights), [v.value for v in optimizer.variables]
-    for noise in NOISE:
+    for noise in NOISE[:steps]:
         values, state = step(values, state, noise)
     return _values(values)
 

@@ -1,0 +1,163 @@
+"""What pruning removes together: single weights, blocks, m of every n. Each pattern cuts a kernel into units.
+
+Ranking and masks see units only: `scores` makes one number of the importance of a unit's weights, `mask` spreads the
+choice of units over the kernel again.
+"""
+
+import itertools
+import math
+import re
+
+from keras import ops
+
+from keras_dlopt.arguments import check_number, invalid
+
+ACCEPTED = '"unstructured", "m:n" with 0 < m < n (as "2:4"), a block (rows, columns), or "channels"'
+
+
+def parse(pattern, where="Prune"):
+    """The class of units, and its arguments, that a user's `pattern` names; `None` for "channels".
+
+    Raises:
+        ValueError: for anything that is no pattern.
+    """
+    if pattern == "unstructured":
+        return SingleWeights, ()
+    if pattern == "channels":
+        return None
+    if isinstance(pattern, str) and (found := re.fullmatch(r"(\d+):(\d+)", pattern)):
+        m, n = map(int, found.groups())
+        if 0 < m < n:
+            return MOfN, (m, n)
+    if isinstance(pattern, (tuple, list)) and len(pattern) == 2:
+        for extent in pattern:
+            check_number(where, "pattern", extent, low=1, integer=True)
+        return Blocks, tuple(map(int, pattern))
+    raise invalid(where, "pattern", pattern, ACCEPTED)
+
+
+class SingleWeights:
+    """Every weight by itself."""
+
+    noun = "weights"
+
+    def __init__(self, weight):
+        self.weights = [weight]
+        self.size = math.prod(weight.shape)
+
+    def scores(self, importances):
+        """One number a unit, from the importance of every weight: the larger, the sooner kept."""
+        return ops.reshape(importances[0], (-1,))
+
+    def masks(self, kept):
+        """The mask of every weight, from which units are kept."""
+        return [ops.reshape(kept, self.weights[0].shape)]
+
+    def alive(self, arrays):
+        """Which units have a weight that is not zero, from the values of the weights."""
+        return (arrays[0] != 0).ravel()
+
+
+class Blocks(SingleWeights):
+    """Blocks of `rows` x `columns` neighbours of the matrix that a kernel is: inputs x outputs.
+
+    Of a convolution it is the matrix that its patches are multiplied by, (positions and input channels) x filters. A
+    block's importance is the mean of its weights'.
+    """
+
+    noun = "blocks"
+
+    def __init__(self, weight, rows, columns):
+        super().__init__(weight)
+        height, width = math.prod(weight.shape[:-1]), weight.shape[-1]
+        if height % rows or width % columns:
+            raise _misfit(weight, (rows, columns), f"{height} x {width} is no multiple of {rows} x {columns}")
+        self.cut = (height // rows, rows, width // columns, columns)
+        self.size = self.size // (rows * columns)
+
+    def scores(self, importances):
+        return ops.reshape(ops.mean(ops.reshape(importances[0], self.cut), axis=(1, 3)), (-1,))
+
+    def masks(self, kept):
+        high, rows, wide, columns = self.cut
+        blocks = ops.reshape(kept, (high, 1, wide, 1))
+        return [ops.reshape(ops.broadcast_to(blocks, self.cut), self.weights[0].shape)]
+
+    def alive(self, arrays):
+        return (arrays[0] != 0).reshape(self.cut).any((1, 3)).ravel()
+
+
+class MOfN(SingleWeights):
+    """Of every n neighbours along the inputs of a kernel, its last axis but one, m are zero.
+
+    On the way to that share the smallest go first among those that the pattern will take in the end.
+    """
+
+    def __init__(self, weight, m, n):
+        super().__init__(weight)
+        if len(weight.shape) < 2 or weight.shape[-2] % n:
+            inputs = weight.shape[-2] if len(weight.shape) > 1 else 1
+            raise _misfit(weight, f"{m}:{n}", f"its {inputs} inputs are no multiple of {n}")
+        self.m, self.n = m, n
+
+    def scores(self, importances):
+        importance = ops.moveaxis(importances[0], -2, -1)
+        groups = ops.reshape(importance, (-1, self.n))
+        # The rank of each in its group, of equal ones the earlier the higher.
+        ranks = ops.argsort(ops.argsort(ops.negative(groups), axis=-1), axis=-1)
+        stays = ranks < self.n - self.m
+        groups = ops.where(stays, ops.full_like(groups, float("inf")), groups)
+        return ops.reshape(ops.moveaxis(ops.reshape(groups, importance.shape), -1, -2), (-1,))
+
+
+def _misfit(weight, pattern, reason):
+    accepted = f"one that fits every kernel: `{weight.path}` it does not, {reason} (`skip` leaves a kernel dense)"
+    return invalid("Prune", "pattern", pattern, accepted)
+
+
+def keep_largest(scores, kept):
+    """A boolean mask: true for the `kept` largest scores, of equal ones those that come later.
+
+    Example:
+
+    >>> keep_largest(ops.array([0.1, 3.0, 0.2, 2.0]), 2).numpy()
+    array([False,  True, False,  True])
+    """
+    size = scores.shape[0]
+    keep = ops.cast(ops.arange(size) >= size - kept, "int32")
+    return ops.cast(ops.scatter(ops.argsort(scores)[:, None], keep, (size,)), "bool")
+
+
+def choose(units, importances, kept):
+    """Which units to keep, and the masks this makes.
+
+    Args:
+        units: list of units, as `SingleWeights`.
+        importances: for each of them, a list of tensors shaped like its weights.
+        kept: how many units to keep: of each, or, if this is a single number, of all of them together.
+
+    Returns:
+        Boolean masks of `weights_of(units)`.
+    """
+    scores = [unit.scores(importance) for unit, importance in zip(units, importances, strict=True)]
+    if len(kept) == len(units):
+        chosen = [keep_largest(score, number) for score, number in zip(scores, kept, strict=True)]
+    else:
+        ends = [int(end) for end in itertools.accumulate(unit.size for unit in units[:-1])]
+        chosen = ops.split(keep_largest(ops.concatenate(scores), kept[0]), ends)
+    return masks_of(units, chosen)
+
+
+def weights_of(units):
+    """The weights of all units, each once."""
+    return list({id(weight): weight for unit in units for weight in unit.weights}.values())
+
+
+def masks_of(units, chosen):
+    """The masks of `weights_of(units)`, from which units are kept."""
+    masks = {}
+    for unit, kept in zip(units, chosen, strict=True):
+        for weight, mask in zip(unit.weights, unit.masks(kept), strict=True):
+            key = id(weight)
+            masks[key] = ops.logical_and(masks[key], mask) if key in masks else mask
+    return list(masks.values())
