@@ -5,7 +5,9 @@ A command is a function that adds its arguments to a parser and returns what run
 """
 
 import argparse
+import importlib
 import importlib.metadata
+import json
 import os
 import re
 import sys
@@ -58,7 +60,7 @@ def main(argv=None):
         argv: the arguments; those of the process by default.
 
     Returns:
-        The exit code: 0, 2 for arguments that cannot be used, 130 after Ctrl-C.
+        The exit code: 0, 1 for a model that a preflight refuses, 2 for arguments that cannot be used, 130 after Ctrl-C.
     """
     parser = make_parser()
     arguments = parser.parse_args(argv)
@@ -141,6 +143,61 @@ def optimizers(parser):
     return run
 
 
+@command("compile a model's training and prediction for a TPU, without one: does it fit, what does it use, what is slow")
+def preflight(parser):
+    add = parser.add_argument
+    add("model", metavar="MODULE:FUNCTION", help="a function without arguments that returns a compiled Keras model")
+    add("--batch", type=_count, required=True, metavar="N", help="the global batch")
+    add("--topology", default="v5e-8", metavar="SLICE", help="`keras-dlopt tpu list` shows all (default: v5e-8)")
+    add("--compare", nargs="+", metavar="SLICE", help="several slices, as a table, in place of --topology")
+    add("--find-batch", action="store_true", help="look for the largest batch that fits, starting from --batch")
+    add("--no-predict", action="store_true", help="compile the training step alone")
+    add("--json", metavar="FILE", help="write all figures there, too")
+
+    def run(arguments):
+        _import_keras_quietly()
+        from keras_dlopt import distribute
+        from keras_dlopt.atomic import replacing
+
+        try:
+            found = distribute.preflight(
+                _made_by(arguments.model),
+                arguments.batch,
+                arguments.topology,
+                compare=arguments.compare,
+                find_batch=arguments.find_batch,
+                predict=not arguments.no_predict,
+            )
+        except (ValueError, ImportError) as reason:
+            raise Refused(str(reason)) from reason
+        print(found)
+        reports = found if arguments.compare else [found]
+        if arguments.json:
+            with replacing(arguments.json) as temporary, open(temporary, "w") as file:
+                json.dump([report.as_dict() for report in reports], file, indent=1)
+        return 0 if all(report.compiles for report in reports) else 1
+
+    return run
+
+
+def _made_by(name):
+    """Calls the function that the user named, from the folder that the command runs in."""
+    module, _, function = name.partition(":")
+    if not function:
+        raise Refused(f"MODULE:FUNCTION must be such as train:build_model. Received: {name!r}")
+    sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), function)()
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0]:
+            raise
+        raise Refused(f"MODULE:FUNCTION: there is no module {module!r} in {os.getcwd()} or on Python's path") from None
+    except AttributeError as error:
+        if error.name != function:
+            raise
+        raise Refused(f"MODULE:FUNCTION: {module!r} has no function {function!r}") from None
+
+
 @command("TPU slices: list them, show one with its sources, print the gcloud command that creates or reaches it")
 def tpu(parser):
     _add_commands(
@@ -152,6 +209,25 @@ def tpu(parser):
         },
     )
     return lambda arguments: parser.print_help() or 0
+
+
+@command("run a training script in several worker processes on this machine")
+def launch(parser):
+    add = parser.add_argument
+    add("--workers", type=_count, default=2, metavar="N", help="number of processes (default: 2)")
+    add("-m", dest="module", action="store_true", help="SCRIPT is the name of a module")
+    add("script", metavar="SCRIPT", help="the script, which calls keras_dlopt.distribute.strategy()")
+    add("arguments", nargs=argparse.REMAINDER, metavar="...", help="its arguments")
+
+    def run(arguments):
+        from keras_dlopt.distribute import launch
+
+        if not arguments.module and not os.path.isfile(arguments.script):
+            raise Refused(f"SCRIPT must be a file. Received: {arguments.script!r}")
+        script = ["-m", arguments.script] if arguments.module else [arguments.script]
+        return launch.launch([sys.executable, *script, *arguments.arguments], arguments.workers)
+
+    return run
 
 
 def _tpu_list(parser):

@@ -3,6 +3,8 @@ import os
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+# JAX would look for the TPU whose compiler is installed.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Two host devices, so that strategies on both backends have something to distribute over.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 

@@ -1,11 +1,27 @@
-"""Training on more than one device: the TPU preflight."""
+"""From one device to many machines: the strategy that fits the hardware, and what a TPU's compiler says beforehand."""
 
-__all__ = ["preflight"]
+import importlib
+
+# Loaded when they are first used: the launcher of workers needs no Keras.
+_WHERE = {
+    "strategy": "choose",
+    "describe": "plan",
+    "is_chief": "plan",
+    "scale": "scaling",
+    "dataset": "data",
+    "steps_per_execution": "executions",
+    "preflight": "aot.preflight",
+    "Compiler": "aot.compiler",
+}
+
+__all__ = list(_WHERE)
 
 
 def __getattr__(name):
-    if name == "preflight":
-        from keras_dlopt.distribute.aot.preflight import preflight
-
-        return preflight
+    if name in _WHERE:
+        return getattr(importlib.import_module(f"keras_dlopt.distribute.{_WHERE[name]}"), name)
     raise AttributeError(f"module 'keras_dlopt.distribute' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *_WHERE])

@@ -138,7 +138,7 @@ class Comparison(tuple):
     """The reports of several slices; `print` shows them as a table."""
 
     def __str__(self):
-        head = ("slice", "batch", "compiles", "HBM GiB", "of", "step ms*", "examples/s*", "bound*", "of peak*")
+        head = ("slice", "batch", "compiles", "HBM", "of", "step ms*", "examples/s*", "bound*", "of peak*")
         rows = [head, *(_row(report) for report in self)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -148,9 +148,9 @@ class Comparison(tuple):
 
 def _row(report):
     step = report.train
-    used = f"{step.hbm_used / GIB:.2f}" if step.hbm_used else "-"
+    used = _size(step.hbm_used) if step.hbm_used else "-"
     row = (report.topology, str(report.batch), "yes" if report.compiles else "no", used)
-    row += (f"{step.hbm_available / GIB:.2f}",)
+    row += (_size(step.hbm_available),)
     if not step.compiles:
         return row + ("-",) * 4
     rate = f"{report.batch / step.seconds:,.0f}"
