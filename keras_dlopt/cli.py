@@ -143,7 +143,7 @@ def optimizers(parser):
     return run
 
 
-@command("compile a model's training and prediction for a TPU, without one: does it fit, what does it use, what is slow")
+@command("compile a model for a TPU, without one: whether its training fits, what it uses, what a TPU does not like")
 def preflight(parser):
     add = parser.add_argument
     add("model", metavar="MODULE:FUNCTION", help="a function without arguments that returns a compiled Keras model")

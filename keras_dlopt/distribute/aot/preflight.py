@@ -5,7 +5,6 @@ import re
 import warnings
 
 import keras
-from keras import tree
 
 from keras_dlopt import tpu_configs
 from keras_dlopt.arguments import check_number, invalid

@@ -66,7 +66,7 @@ class Places:
         self.owners = list(owners)
 
     def of_operation(self, name, frames):
-        """Args: name, the operation's name with its scopes; frames, pairs (file, line, function), the innermost last."""
+        """Of an operation's name with its scopes, and its frames (file, line, function), the innermost last."""
         line = next((frame for frame in reversed(frames) if _is_users(frame[0])), None)
         at = f" ({os.path.basename(line[0])}:{line[1]}, in {line[2]})" if line else ""
         return (self._owner(frames) or self.of_name(name) or "the train step") + at

@@ -142,7 +142,7 @@ class Comparison(tuple):
         rows = [head, *(_row(report) for report in self)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        refused = [f"{report.topology}: {reason(step)}" for report in self for step in report.steps if not step.compiles]
+        refused = [f"{r.topology}: {reason(step)}" for r in self for step in r.steps if not step.compiles]
         return "\n".join([*lines, *refused, "* estimated from the roofline: nothing ran on a TPU."])
 
 
