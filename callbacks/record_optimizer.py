@@ -12,6 +12,7 @@ from keras import ops
 from keras_dlopt import step
 from keras_dlopt.arguments import check_number, invalid
 from keras_dlopt.callbacks.scalar_log import ScalarLog
+from keras_dlopt.distribute import is_chief
 
 # The longest a recorded row waits in the ring, in seconds, before the host fetches it.
 _PATIENCE = 10.0
@@ -38,7 +39,7 @@ class RecordOptimizer(keras.callbacks.Callback):
     time, and a thread writes the file. On all but recorded steps the cost is that of keeping the weights for
     a comparison; under `tf.distribute` the gradients are summed over the replicas a second time. What is
     recorded is written even if the run breaks off: when the callback is let go, when it is next used, or when
-    Python ends.
+    Python ends. Of several workers only the first writes.
 
     Args:
         logdir: folder for the event file; made if it does not exist. `tensorboard --logdir` shows it.
@@ -81,7 +82,7 @@ class RecordOptimizer(keras.callbacks.Callback):
         ring = 32 + 2 * -(-self._batches // self.every)
         self._observer = _Measure(self.every, ring)
         step.attach(model.optimizer, self._observer, model)
-        log = ScalarLog(self.logdir)
+        log = ScalarLog(self.logdir) if is_chief() else _Nowhere()
         # Not a method of this callback, which would keep it alive: it must run when the callback is gone.
         self._finish = weakref.finalize(self, _finish, self._observer, log)
         self._log = log
@@ -106,6 +107,16 @@ class RecordOptimizer(keras.callbacks.Callback):
         _ = self.model  # on JAX this hands the state back to the variables
         self._observer.write_to(self._log)
         self._since, self._fetched = 0, time.monotonic()
+
+
+class _Nowhere:
+    """The log of the workers that write none."""
+
+    def write(self, step, scalars):
+        pass
+
+    def close(self):
+        pass
 
 
 def _finish(observer, log):

@@ -10,7 +10,7 @@ import sys
 
 __version__ = "0.1.0"
 
-_ROOMS = ("callbacks", "compress", "data", "demo", "optimizers", "schedules", "step", "tpu_configs")
+_ROOMS = ("callbacks", "compress", "data", "demo", "distribute", "optimizers", "schedules", "step", "tpu_configs")
 
 __all__ = list(_ROOMS)
 

@@ -154,6 +154,25 @@ def tpu(parser):
     return lambda arguments: parser.print_help() or 0
 
 
+@command("run a training script in several worker processes on this machine")
+def launch(parser):
+    add = parser.add_argument
+    add("--workers", type=_count, default=2, metavar="N", help="number of processes (default: 2)")
+    add("-m", dest="module", action="store_true", help="SCRIPT is the name of a module")
+    add("script", metavar="SCRIPT", help="the script, which calls keras_dlopt.distribute.strategy()")
+    add("arguments", nargs=argparse.REMAINDER, metavar="...", help="its arguments")
+
+    def run(arguments):
+        from keras_dlopt.distribute import launch
+
+        if not arguments.module and not os.path.isfile(arguments.script):
+            raise Refused(f"SCRIPT must be a file. Received: {arguments.script!r}")
+        script = ["-m", arguments.script] if arguments.module else [arguments.script]
+        return launch.launch([sys.executable, *script, *arguments.arguments], arguments.workers)
+
+    return run
+
+
 def _tpu_list(parser):
     parser.add_argument("--family", metavar="NAME", help='only these, such as "v5e" (default: all)')
     parser.add_argument("--markdown", action="store_true", help="as a Markdown table")
