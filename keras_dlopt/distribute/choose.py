@@ -10,8 +10,6 @@ from keras_dlopt.distribute import cluster, plan, precision
 VARIABLE = "KERAS_DLOPT_STRATEGY"
 WORDS = ("auto", "cpu", "gpu", "tpu", "multi_worker")
 
-_made = {}
-
 
 def strategy(
     name="auto",
@@ -36,7 +34,7 @@ def strategy(
 
     The environment variable `KERAS_DLOPT_STRATEGY` replaces `name`, so that a script moves without being edited. Call
     it at the very beginning: several machines, GPU memory and determinism can only be set up before anything runs.
-    A second call with the same arguments returns the same strategy.
+    On TensorFlow, a second call for the same devices returns the same strategy.
 
     | name | on TensorFlow | on JAX |
     | --- | --- | --- |
@@ -95,13 +93,6 @@ def strategy(
         raise ValueError(f"`strategy()` needs Keras on TensorFlow or JAX, not on {backend}: set KERAS_BACKEND.")
     if backend == "tensorflow" and (model_parallel > 1 or layout is not None):
         raise ValueError("`strategy(model_parallel=..., layout=...)` needs Keras on JAX: set KERAS_BACKEND=jax.")
-    key = (backend, word, *map(repr, (devices, mixed_precision, model_parallel, layout, tpu, seed, deterministic)))
-    if key in _made:
-        plan.remember(_made[key])
-        if backend == "jax":
-            keras.distribution.set_distribution(_made[key].strategy)
-        return _made[key].strategy
-
     workers = cluster.resolve(os.environ) if word in ("auto", "multi_worker") else None
     if word == "multi_worker" and workers is None:
         raise ValueError(
@@ -131,7 +122,6 @@ def strategy(
     _seed(made, seed, deterministic)
     precision.set_policy(made, mixed_precision, makers.capabilities(made))
     plan.remember(made)
-    _made[key] = made
     return made.strategy
 
 

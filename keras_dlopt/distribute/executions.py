@@ -35,7 +35,5 @@ def steps_per_execution(steps):
 
 def uses_collectives(strategy):
     """Whether the replicas of a TensorFlow strategy reduce by collective operations."""
-    extended = getattr(strategy, "extended", None)
-    if extended is None or strategy.num_replicas_in_sync == 1 or type(strategy).__name__.startswith("TPU"):
-        return False
-    return not extended._use_merge_call()
+    by = getattr(getattr(strategy, "extended", None), "_cross_device_ops", None)
+    return type(by).__name__ == "CollectiveAllReduce" and strategy.num_replicas_in_sync > 1

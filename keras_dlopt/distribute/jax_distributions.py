@@ -1,5 +1,6 @@
 """Distributions of Keras on JAX: data parallel, model parallel, one machine or several."""
 
+import functools
 import os
 
 import jax
@@ -51,6 +52,7 @@ def capabilities(plan):
     return [tuple(map(int, text.split("."))) for text in shown if text]
 
 
+@functools.cache
 def _join(addresses, index):
     try:
         keras.distribution.initialize(addresses and ",".join(addresses), addresses and len(addresses), index)

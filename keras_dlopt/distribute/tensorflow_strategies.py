@@ -1,5 +1,6 @@
 """Strategies of TensorFlow: CPU, GPUs and several machines."""
 
+import functools
 import os
 
 import tensorflow as tf
@@ -43,15 +44,13 @@ def capabilities(plan):
 
 def _cpu(devices, gpus):
     if devices is not None and len(devices) > 1:
-        # No collectives: several strategies can then share the devices, and several steps an execution work.
-        ops = tf.distribute.ReductionToOneDevice()
-        strategy = tf.distribute.MirroredStrategy(list(devices), cross_device_ops=ops)
+        strategy = _mirror(tuple(devices))
         made = Plan(strategy, "cpu", strategy.num_replicas_in_sync)
         made.note("strategy", f"MirroredStrategy, {made.replicas} replicas", "the CPU devices that were named")
         return made
     if gpus or devices is not None:
         device = devices[0] if devices else "CPU:0"
-        made = Plan(tf.distribute.OneDeviceStrategy(f"/{device}"), "cpu", 1)
+        made = Plan(_one_device(device), "cpu", 1)
         made.note("strategy", f"OneDeviceStrategy on {device}", "the CPU was asked for", "strategy('gpu')")
         return made
     made = Plan(tf.distribute.get_strategy(), "cpu", 1)
@@ -66,7 +65,7 @@ def _mirrored(devices, gpus):
         if not tf.test.is_built_with_cuda() and not tf.test.is_built_with_rocm():
             why = "this TensorFlow is built without CUDA"
         raise RuntimeError(f"`strategy('gpu')`: TensorFlow sees no GPU; {why}.")
-    strategy = tf.distribute.MirroredStrategy(None if devices is None else list(devices))
+    strategy = _mirror(None if devices is None else tuple(devices))
     made = Plan(strategy, "gpu", strategy.num_replicas_in_sync)
     count = f"{made.replicas} replica" + "s" * (made.replicas > 1)
     why = "the GPUs that were named" if devices else "one for each GPU that TensorFlow sees"
@@ -76,16 +75,10 @@ def _mirrored(devices, gpus):
 
 def _multi_worker(workers, device):
     keras_mends.for_several_workers()
-    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-        tf.train.ClusterSpec({"worker": list(workers.workers)}),
-        task_type="worker",
-        task_id=workers.index,
-        rpc_layer="grpc",
-    )
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-    except RuntimeError as error:
-        if "startup" not in str(error):
+        strategy = _join(workers)
+    except (RuntimeError, ValueError) as error:
+        if "Collective ops" not in str(error):
             raise
         raise RuntimeError(
             "`strategy('multi_worker')`: TensorFlow has already run something in this process, or has joined "
@@ -100,6 +93,34 @@ def _multi_worker(workers, device):
     )
     made.note("files", "written by worker 0", "the others' `model.save` and `save_weights` go to a throwaway folder")
     return made
+
+
+# A process makes each once: a second one over the same devices would number its collective operations anew.
+
+
+@functools.cache
+def _mirror(devices):
+    if devices is not None and all("CPU" in device.upper() for device in devices):
+        # No collectives: several strategies can then share the devices, and several steps an execution work.
+        ops = tf.distribute.ReductionToOneDevice()
+        return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=ops)
+    return tf.distribute.MirroredStrategy(devices and list(devices))
+
+
+@functools.cache
+def _one_device(device):
+    return tf.distribute.OneDeviceStrategy(f"/{device}")
+
+
+@functools.cache
+def _join(workers):
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(workers.workers)}),
+        task_type="worker",
+        task_id=workers.index,
+        rpc_layer="grpc",
+    )
+    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
 
 
 def _grow_memory(gpus):

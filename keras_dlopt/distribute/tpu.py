@@ -1,5 +1,6 @@
 """Reaching a TPU from TensorFlow: this machine's, or a remote one."""
 
+import functools
 import glob
 import socket
 import time
@@ -77,6 +78,7 @@ def connect(address, environ):
     return made
 
 
+@functools.cache
 def _initialize(address):
     if address.startswith("grpc://"):
         # TensorFlow waits for an address without end.

@@ -1,9 +1,10 @@
 """The same losses everywhere: one device, several, several processes; and a run that goes on after a worker was killed.
 
-All train with one optimizer of each family (training.py): a process on 1, 2 and 4 devices on each backend, a launch of
-two workers and one of three.
+All train with one optimizer of each family (training.py): a process on 1, 2 and 4 devices, one on JAX on 4, a
+launch of two workers and one of three.
 """
 
+import fcntl
 import glob
 import io
 import json
@@ -23,27 +24,32 @@ QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS":
 FOUR = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One for all processes of pytest, so that each training runs once."""
+    root = tmp_path_factory.getbasetemp()
+    made = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "training"
+    made.mkdir(exist_ok=True)
+    return made
+
+
+def once(folder, name, run):
+    """What `run` found; the first process that asks runs it, the others wait."""
+    with open(folder / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        path = folder / f"found-{name}.json"
+        if not path.exists():
+            found = run()
+            path.write_text(json.dumps(found))
+        return json.loads(path.read_text())
+
+
 def on_devices(folder, backend):
     environ = os.environ | QUIET | FOUR | {"KERAS_BACKEND": backend}
     command = [sys.executable, SCRIPT, "devices", str(folder)]
     done = subprocess.run(command, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads((folder / f"{backend}.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("training")
-
-
-@pytest.fixture(scope="module")
-def devices(folder):
-    return on_devices(folder, "tensorflow")
-
-
-@pytest.fixture(scope="module")
-def on_jax(folder):
-    return on_devices(folder, "jax")
 
 
 def on_workers(folder, count):
@@ -56,15 +62,25 @@ def on_workers(folder, count):
 
 
 @pytest.fixture(scope="module")
+def devices(folder):
+    return once(folder, "devices", lambda: on_devices(folder, "tensorflow"))
+
+
+@pytest.fixture(scope="module")
+def on_jax(folder):
+    return once(folder, "jax", lambda: on_devices(folder, "jax"))
+
+
+@pytest.fixture(scope="module")
 def two(folder):
     """Two workers; at the end the second kills itself in the middle of a run."""
-    return on_workers(folder, 2)
+    return once(folder, "two", lambda: on_workers(folder, 2))
 
 
 @pytest.fixture(scope="module")
 def three(folder, two):
     """Three workers, which at the end go on with the run that the two did not finish."""
-    return on_workers(folder, 3)
+    return once(folder, "three", lambda: on_workers(folder, 3))
 
 
 def optimizers():
@@ -75,12 +91,12 @@ def optimizers():
 
 @pytest.mark.parametrize("name", optimizers())
 def test_losses_are_those_of_one_device(name, devices, on_jax, two, three):
-    """Relative to one device of the same backend, at every epoch; the backends start from different weights."""
+    """At every epoch, with the relative tolerance of the bar; on JAX too, from the same weights."""
     expected = devices["1"][name]
     assert expected[-1] < expected[0]
-    for place in ("2", "4"):
-        np.testing.assert_allclose(devices[place][name], expected, rtol=1e-5)
-        np.testing.assert_allclose(on_jax[place][name], on_jax["1"][name], rtol=1e-5)
+    for place in (devices["2"], devices["4"]):
+        np.testing.assert_allclose(place[name], expected, rtol=1e-5)
+    np.testing.assert_allclose(on_jax["4"][name], on_jax["1"].get(name, expected), rtol=1e-5)
     for _, workers in (two, three):
         for worker in workers:
             np.testing.assert_allclose(worker["losses"][name], expected, rtol=1e-5)
@@ -104,7 +120,7 @@ def test_validation_metrics_and_callbacks_are_those_of_one_device(devices, two):
 @pytest.mark.parametrize("kind", ["tf.data", "PyDataset"])
 def test_every_kind_of_data_has_the_losses_of_arrays(kind, devices, two):
     for worker in two[1]:
-        np.testing.assert_allclose(worker["data"][kind], devices["1"]["Adam"], rtol=1e-5)
+        np.testing.assert_allclose(worker["data"][kind], devices["1"]["Keras's Adam"], rtol=1e-5)
 
 
 def test_only_the_chief_writes(folder, two):

@@ -2,8 +2,8 @@
 
     python training.py PLACE FOLDER
 
-PLACE is "devices" (1, 2 and 4 of one process) or "workers" (this is one of several processes). What was found is
-written to a file in FOLDER.
+PLACE is "devices" (1, 2 and 4 of one process; on JAX only 4) or "workers" (this is one of several processes). What
+was found is written to a file in FOLDER.
 """
 
 import json
@@ -54,6 +54,8 @@ def compiled(strategy, make, **kwargs):
         model = keras.Sequential([layers.Input((10,)), hidden, layers.Dense(4, name="head")])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(make(0.01), loss, **{"jit_compile": False, **kwargs})
+        rng = np.random.default_rng(5)  # the same weights on both backends
+        model.set_weights([rng.normal(scale=0.3, size=weight.shape) for weight in model.get_weights()])
     return model
 
 
@@ -93,8 +95,8 @@ def kinds_of_data(strategy):
 
     data = tf.data.Dataset.from_tensor_slices((X, Y))
     return {
-        "tf.data": fit(compiled(strategy, optimizers.Adam), distribute.dataset(data, BATCH), None)["loss"],
-        "PyDataset": fit(compiled(strategy, optimizers.Adam), Batches(), None, shuffle=False)["loss"],
+        "tf.data": fit(compiled(strategy, keras.optimizers.Adam), distribute.dataset(data, BATCH), None)["loss"],
+        "PyDataset": fit(compiled(strategy, keras.optimizers.Adam), Batches(), None, shuffle=False)["loss"],
     }
 
 
@@ -124,20 +126,21 @@ def without_each_mend(strategy):
 
 
 def on_devices(folder):
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+    if keras.backend.backend() == "jax":
+        alone, name = _devices(1), "SophiaH"  # its random numbers are the backend's
+        return {"1": {name: fit(compiled(alone, OPTIMIZERS[name]))["loss"]}, "4": losses(_devices(4))}
+    import tensorflow as tf
 
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
-    found = {}
-    for count in (1, 2, 4):
-        strategy = distribute.strategy("cpu", devices=[f"CPU:{i}" for i in range(count)])
-        assert last().replicas == count
-        found[str(count)] = losses(strategy)
-        if count == 1 and keras.backend.backend() == "tensorflow":
-            found["everything"] = everything(strategy, folder)
-            found["long"] = long_run(strategy)
-    return found
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
+    found = {"everything": everything(_devices(1), folder), "long": long_run(_devices(1))}
+    return found | {str(count): losses(_devices(count)) for count in (1, 2, 4)}
+
+
+def _devices(count):
+    strategy = distribute.strategy("cpu", devices=[f"CPU:{i}" for i in range(count)])
+    assert last().replicas == count
+    return strategy
 
 
 def on_workers(folder):
