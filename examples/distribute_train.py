@@ -8,10 +8,14 @@
     kubectl apply -f examples/distribute_jobset.yaml                            # Kubernetes
     python examples/distribute_ray.py                                           # Ray Train
 
-It trains on scikit-learn's digits. A run that was killed goes on where it was when it is started again. Printed by two
-workers of a machine with two cores:
+It trains on scikit-learn's digits. A run that was killed goes on where it was when it is started again. Two workers
+printed, under `launch` and under Ray the same numbers:
 
-    [0] scale: batch 32 x 2 replicas = 64; learning rate 0.002 x 1.414 (sqrt, arXiv 1404.5997) = 0.002828, after a ...
+    [0] scale: batch 32 x 2 replicas = 64; learning rate 0.002 x 1.414 (sqrt, arXiv 1404.5997) = 0.002828, after a
+        warm-up of 20 steps from 0.002
+    [0] Epoch 3/3
+    [0] 23/23 - accuracy: 0.9620 - loss: 0.1469 - val_accuracy: 0.8828 - val_loss: 0.3949
+    [0] strategy            MultiWorkerMirroredStrategy, 2 workers, 2 replicas: KERAS_DLOPT_STRATEGY=multi_worker; ...
 """
 
 import argparse

@@ -5,7 +5,7 @@ import os
 import keras
 
 from keras_dlopt.arguments import check_number, invalid
-from keras_dlopt.distribute import cluster, plan, precision
+from keras_dlopt.distribute import chief_files, cluster, plan, precision
 
 VARIABLE = "KERAS_DLOPT_STRATEGY"
 WORDS = ("auto", "cpu", "gpu", "tpu", "multi_worker")
@@ -116,9 +116,14 @@ def strategy(
         memory_growth=memory_growth,
     )
     if word != asked:
-        made.choices[0] = plan.Choice("strategy", made.choices[0].chosen, f"{where}; {made.choices[0].why}")
+        first = made.choices[0]
+        made.choices[0] = plan.Choice("strategy", first.chosen, f"{where}; {first.why}", f"unset {VARIABLE}")
     if slice_ and made.replicas * model_parallel not in (slice_.chips, slice_.cores, slice_.compiler_devices):
         raise RuntimeError(f"`{where}`: {slice_.name} has {slice_.chips} chips, but the TPU found {made.replicas}.")
+    if made.workers > 1:
+        chief_files.only_from_chief()
+        why = "the others' `model.save` and `save_weights` go to a throwaway folder"
+        made.note("files", "written by worker 0", why)
     _seed(made, seed, deterministic)
     precision.set_policy(made, mixed_precision, makers.capabilities(made))
     plan.remember(made)

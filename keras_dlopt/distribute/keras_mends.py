@@ -1,20 +1,14 @@
 """What Keras 3.15 needs to train under `tf.distribute`: small replacements, put in by `strategy`.
 
 Each replaces one function of Keras's TensorFlow trainer, and stands aside for every model that needs it not. What was
-there before is in `UPSTREAM`; tests/distribute/test_workers.py fails once Keras does without one.
+there before is in `replaced.UPSTREAM`; tests/distribute/test_workers.py fails once Keras does without one.
 
 - `symbolic_build`: `fit` builds the model from a batch that it reduces over the replicas, a tuple, which the collective
   strategy refuses (keras-team/keras 20585). A replica's own batch has all that the build needs, shapes and dtypes.
 - `reduce`: logs are averaged over the replicas along axis 0, which a scalar does not have.
 - `compile`: refuses or corrects the settings that are known to break under a strategy.
-- `saving`: all workers read the weights, which may need all of them, but only the chief's file is kept; it is written
-  beside and then renamed, because workers are killed when one of them dies.
 """
 
-import functools
-import os
-import tempfile
-import uuid
 import warnings
 
 import keras
@@ -22,35 +16,21 @@ import tensorflow as tf
 from keras.src.backend.tensorflow import trainer as keras_trainer
 
 from keras_dlopt.distribute.executions import uses_collectives
-from keras_dlopt.distribute.plan import is_chief
+from keras_dlopt.distribute.replaced import replace
 from keras_dlopt.optimizers.executor.training_step import chain
-
-UPSTREAM = {}
 
 
 def for_several_workers():
     """Puts in all that MultiWorkerMirroredStrategy needs; a second call does nothing."""
-    _replace(keras_trainer.TensorFlowTrainer, "_maybe_symbolic_build", _symbolic_build)
-    _replace(keras_trainer, "reduce_per_replica", _reduce)
-    for name in ("save", "save_weights"):
-        _replace(keras.Model, name, _saving)
-    _replace(keras.callbacks.BackupAndRestore, "_save_model", _backup)
-    _replace(keras.callbacks.BackupAndRestore, "on_train_end", _chief_only)
+    replace(keras_trainer.TensorFlowTrainer, "_maybe_symbolic_build", _symbolic_build)
+    replace(keras_trainer, "reduce_per_replica", _reduce)
 
 
 def check_compile():
     """Makes `model.compile` correct the settings that break under a strategy; a second call does nothing."""
     # The class that Keras compares with to see whether a model has a `compile` of its own.
     owner = next(cls for cls in keras.Model.__mro__ if "compile" in vars(cls))
-    _replace(owner, "compile", _compile)
-
-
-def _replace(owner, name, mend):
-    """Puts `mend(upstream)` in place of an attribute, once."""
-    key = f"{owner.__name__.rpartition('.')[2]}.{name}"
-    if key not in UPSTREAM:
-        UPSTREAM[key] = getattr(owner, name)
-        setattr(owner, name, functools.wraps(UPSTREAM[key])(mend(UPSTREAM[key])))
+    replace(owner, "compile", _compile)
 
 
 def _several_workers(strategy):
@@ -87,7 +67,7 @@ def _compile(upstream):
         if strategy is None:
             return
         if any(o._distribution_strategy is not strategy for o in chain(self.optimizer)):
-            raise ValueError("`compile(optimizer=...)` must get an optimizer that was made inside `strategy.scope()`.")
+            raise ValueError("`compile(...)` must be called, and its optimizer made, inside `strategy.scope()`.")
         tpu = isinstance(strategy, tf.distribute.TPUStrategy)
         if self.run_eagerly and tpu:
             raise ValueError("`compile(run_eagerly=True)` cannot train on a TPU, which runs compiled programs only.")
@@ -104,44 +84,3 @@ def _compile(upstream):
             self.steps_per_execution = 1
 
     return compile
-
-
-def _saving(upstream):
-    def save(self, filepath, *args, **kwargs):
-        path = os.fspath(filepath) if isinstance(filepath, str | os.PathLike) else None
-        if path is None or not _several_workers(getattr(self, "_distribute_strategy", None)):
-            return upstream(self, filepath, *args, **kwargs)
-        if not is_chief():
-            with tempfile.TemporaryDirectory() as folder:
-                upstream(self, os.path.join(folder, os.path.basename(path)), *args, **kwargs)
-        elif "://" in path or os.path.exists(path) and not kwargs.get("overwrite", True):
-            upstream(self, filepath, *args, **kwargs)
-        else:
-            # Keras tells the format by the name's end.
-            beside = os.path.join(os.path.dirname(path), f".{uuid.uuid4().hex}.{os.path.basename(path)}")
-            try:
-                upstream(self, beside, *args, **kwargs)
-                os.replace(beside, path)
-            finally:
-                if os.path.exists(beside):
-                    os.remove(beside)
-
-    return save
-
-
-def _backup(upstream):
-    def save(self):
-        if is_chief():
-            upstream(self)
-        else:
-            self.model.save_weights(self._weights_path)
-
-    return save
-
-
-def _chief_only(upstream):
-    def on_train_end(self, logs=None):
-        if is_chief():
-            upstream(self, logs)
-
-    return on_train_end

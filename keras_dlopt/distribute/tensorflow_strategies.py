@@ -29,8 +29,14 @@ def make(word, workers, *, devices, tpu, deterministic, memory_growth, **_):
         made.note("GPU memory", "as needed", grown, "strategy(memory_growth=False)")
     if deterministic:
         made.note("determinism", "on", "as asked; some operations are slower, others refuse to run")
-    if made.replicas > 1 and made.device != "tpu":
-        made.note("XLA", "off", "it cannot compile a step that several replicas share; `jit_compile=True` is mended")
+    if made.device == "tpu":
+        made.note("XLA", "on", "TPUStrategy compiles every step; `jit_compile=True` is turned off")
+    elif made.replicas > 1:
+        made.note(
+            "XLA", "off", "it cannot compile a step that several replicas share; `jit_compile=True` is turned off"
+        )
+    elif made.device == "gpu":
+        made.note("XLA", "off", "Keras's default under a strategy", "compile(jit_compile=True), if the model allows it")
     return made
 
 
@@ -91,7 +97,6 @@ def _multi_worker(workers, device):
         f"{workers.source} names the workers; this is number {workers.index}",
         "how the workers are started",
     )
-    made.note("files", "written by worker 0", "the others' `model.save` and `save_weights` go to a throwaway folder")
     return made
 
 

@@ -84,7 +84,7 @@ def test_named_devices_share_a_batch(capsys):
         assert not model.jit_compile and model.steps_per_execution == 2
         model.compile(keras.optimizers.SGD(0.1), "mse", steps_per_execution=2)
     outside = keras.optimizers.SGD(0.1)
-    with strategy.scope(), pytest.raises(ValueError, match=r"made inside `strategy.scope\(\)`"):
+    with strategy.scope(), pytest.raises(ValueError, match=r"its optimizer made, inside `strategy.scope\(\)`"):
         model.compile(outside, "mse")
 
 

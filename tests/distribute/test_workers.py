@@ -1,7 +1,7 @@
 """The same losses everywhere: one device, several, several processes; and a run that goes on after a worker was killed.
 
-All train with one optimizer of each family (training.py): a process on 1, 2 and 4 devices, one on JAX on 4, a
-launch of two workers and one of three.
+All train with one optimizer of each family (training.py): a process on 1, 2 and 4 devices, one on JAX on 4,
+launches of two and three workers, one of two on JAX.
 """
 
 import fcntl
@@ -52,11 +52,11 @@ def on_devices(folder, backend):
     return json.loads((folder / f"{backend}.json").read_text())
 
 
-def on_workers(folder, count):
+def on_workers(folder, count, backend="tensorflow"):
     said = io.StringIO()
-    environ = os.environ | QUIET | {"KERAS_BACKEND": "tensorflow"}
+    environ = os.environ | QUIET | {"KERAS_BACKEND": backend}
     code = launch([sys.executable, SCRIPT, "workers", str(folder)], count, environ, said)
-    paths = [folder / f"workers-{count}-{index}.json" for index in range(count)]
+    paths = [folder / f"{backend}-workers-{count}-{index}.json" for index in range(count)]
     assert all(path.exists() for path in paths), said.getvalue()[-3000:]
     return code, [json.loads(path.read_text()) for path in paths]
 
@@ -100,6 +100,17 @@ def test_losses_are_those_of_one_device(name, devices, on_jax, two, three):
     for _, workers in (two, three):
         for worker in workers:
             np.testing.assert_allclose(worker["losses"][name], expected, rtol=1e-5)
+
+
+def test_jax_in_two_processes_has_the_losses_of_one_device(folder, devices):
+    code, workers = once(folder, "jax-two", lambda: on_workers(folder, 2, "jax"))
+    assert code == 0
+    for worker in workers:
+        for name, losses in worker["losses"].items():
+            np.testing.assert_allclose(losses, devices["1"][name], rtol=1e-5)
+    saved = keras.saving.load_model(folder / "jax.keras").get_weights()[0]
+    np.testing.assert_array_equal(saved, workers[0]["weights"])
+    np.testing.assert_array_equal(workers[1]["weights"], workers[0]["weights"])
 
 
 def test_validation_metrics_and_callbacks_are_those_of_one_device(devices, two):

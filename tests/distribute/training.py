@@ -109,7 +109,7 @@ def without_each_mend(strategy):
     """What Keras itself says, each mend taken out in turn."""
     from keras.src.backend.tensorflow import trainer
 
-    from keras_dlopt.distribute.keras_mends import UPSTREAM
+    from keras_dlopt.distribute.replaced import UPSTREAM
 
     said = {}
     for owner, name in ((trainer.TensorFlowTrainer, "_maybe_symbolic_build"), (trainer, "reduce_per_replica")):
@@ -145,13 +145,21 @@ def _devices(count):
 
 def on_workers(folder):
     strategy = distribute.strategy()
+    if keras.backend.backend() == "jax":
+        import tensorflow as tf
+
+        data = distribute.dataset(tf.data.Dataset.from_tensor_slices((X, Y)), BATCH)
+        model = compiled(strategy, keras.optimizers.Adam)
+        found = {"losses": {"Keras's Adam": fit(model, data, None)["loss"]}}
+        model.save(f"{folder}/jax.keras")
+        return found | {"weights": model.get_weights()[0].tolist()}
     backup = keras.callbacks.BackupAndRestore(f"{folder}/backup")
     found = {"losses": losses(strategy), "chief": distribute.is_chief()}
     if last().workers == 2:
         found["everything"] = everything(strategy, f"{folder}/workers")
         found["data"] = kinds_of_data(strategy)
         found["without"] = without_each_mend(strategy)
-        write(found, f"{folder}/workers-2-{last().index}.json")
+        write(found, f"{folder}/tensorflow-workers-2-{last().index}.json")
         long_run(strategy, backup, Dies())
     found["resumed"] = long_run(strategy, backup)
     return found
@@ -169,4 +177,4 @@ if __name__ == "__main__":
         write(on_devices(folder), f"{folder}/{keras.backend.backend()}.json")
     else:
         found = on_workers(folder)
-        write(found, f"{folder}/workers-{last().workers}-{last().index}.json")
+        write(found, f"{folder}/{keras.backend.backend()}-workers-{last().workers}-{last().index}.json")
