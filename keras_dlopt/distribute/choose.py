@@ -79,20 +79,7 @@ def strategy(
     asked, word = name, os.environ.get(VARIABLE, "").strip() or name
     where = f"{VARIABLE}={word}" if word != asked else f"strategy({word!r})"
     slice_ = _check_name(word)
-    check_number("strategy", "model_parallel", model_parallel, 1, integer=True)
-    if seed is not None:
-        check_number("strategy", "seed", seed, 0, integer=True)
-    if layout is not None and not hasattr(layout, "items"):
-        raise invalid("strategy", "layout", layout, "a dictionary from patterns to axes, or a LayoutMap")
-    if devices is not None:
-        usable = isinstance(devices, list | tuple) and devices and all(isinstance(d, str) for d in devices)
-        if not usable or word in ("tpu", "multi_worker") or slice_:
-            raise invalid("strategy", "devices", devices, "a list such as ['GPU:0', 'GPU:1'], with 'cpu' or 'gpu'")
-    backend = keras.backend.backend()
-    if backend not in ("tensorflow", "jax"):
-        raise ValueError(f"`strategy()` needs Keras on TensorFlow or JAX, not on {backend}: set KERAS_BACKEND.")
-    if backend == "tensorflow" and (model_parallel > 1 or layout is not None):
-        raise ValueError("`strategy(model_parallel=..., layout=...)` needs Keras on JAX: set KERAS_BACKEND=jax.")
+    backend = _check_arguments(word, slice_, devices, model_parallel, layout, seed)
     workers = cluster.resolve(os.environ) if word in ("auto", "multi_worker") else None
     if word == "multi_worker" and workers is None:
         raise ValueError(
@@ -128,6 +115,25 @@ def strategy(
     precision.set_policy(made, mixed_precision, makers.capabilities(made))
     plan.remember(made)
     return made.strategy
+
+
+def _check_arguments(word, slice_, devices, model_parallel, layout, seed):
+    """Raises unless the arguments go together; returns the backend."""
+    check_number("strategy", "model_parallel", model_parallel, 1, integer=True)
+    if seed is not None:
+        check_number("strategy", "seed", seed, 0, integer=True)
+    if layout is not None and not hasattr(layout, "items"):
+        raise invalid("strategy", "layout", layout, "a dictionary from patterns to axes, or a LayoutMap")
+    if devices is not None:
+        usable = isinstance(devices, list | tuple) and devices and all(isinstance(d, str) for d in devices)
+        if not usable or word in ("tpu", "multi_worker") or slice_:
+            raise invalid("strategy", "devices", devices, "a list such as ['GPU:0', 'GPU:1'], with 'cpu' or 'gpu'")
+    backend = keras.backend.backend()
+    if backend not in ("tensorflow", "jax"):
+        raise ValueError(f"`strategy()` needs Keras on TensorFlow or JAX, not on {backend}: set KERAS_BACKEND.")
+    if backend == "tensorflow" and (model_parallel > 1 or layout is not None):
+        raise ValueError("`strategy(model_parallel=..., layout=...)` needs Keras on JAX: set KERAS_BACKEND=jax.")
+    return backend
 
 
 def _check_name(name):

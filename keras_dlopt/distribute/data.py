@@ -12,14 +12,14 @@ def dataset(data, batch=None, *, drop_remainder=True, shard="data"):
     """A `tf.data.Dataset` in global batches that all replicas can share, sharded over workers and prefetched.
 
     Args:
-        data: the dataset, batched; or of single samples, with `batch`.
-        batch: samples in a global batch, a multiple of the number of replicas; of a dataset that is batched already it
-            becomes the new size.
+        data: the dataset, of single samples with `batch`, else in global batches.
+        batch: samples in a global batch, a multiple of the number of replicas. Given rather than made before, it leaves
+            the number of batches known.
         drop_remainder: whether the last batch is left out if it is smaller. A TPU needs that, and elsewhere a batch too
             small for all replicas gives some of them nothing, and the loss NaN.
         shard: how several workers share the data: "data" (each reads everything and takes its share, so nothing is
             lost or seen twice), "file" (each reads its own files; at least one a worker) or "off" (each worker's data
-            are its own already, in batches of the worker's share).
+            are its own already; the batch is still the global one, of which it gives its share).
 
     Returns:
         The dataset.
@@ -44,39 +44,43 @@ def dataset(data, batch=None, *, drop_remainder=True, shard="data"):
     made = plan.needed("dataset(...)")
     if made.device == "tpu" and not drop_remainder:
         raise invalid("dataset", "drop_remainder", drop_remainder, "True on a TPU, which compiles for one shape")
-    size = _batch_size(data)
+    jax_workers = made.workers if keras.backend.backend() == "jax" else 1
     if batch is not None:
-        check_number("dataset", "batch", batch, 1, integer=True)
-        data = data.batch(batch, drop_remainder) if size is None else data.rebatch(batch, drop_remainder)
-        size = batch
-    elif size is None:
-        raise invalid("dataset", "batch", batch, "given, for these data are not batched")
-    elif drop_remainder:
-        data = data.rebatch(size, drop_remainder=True)
-    replicas = made.replicas // made.workers if shard == "off" else made.replicas
-    if size % replicas:
-        raise invalid("dataset", "batch", size, f"a multiple of the {replicas} replicas that share it")
+        size = check_number("dataset", "batch", batch, 1, integer=True)
+        static = False
+    else:
+        size, static = _batch_size(data)
+        if size is None:
+            raise invalid("dataset", "batch", batch, "given, for these data are not batched")
+    if size % made.replicas:
+        raise invalid("dataset", "batch", size, f"a multiple of the {made.replicas} replicas that share it")
+    # Keras on JAX shards by itself, unless told that each worker's batches are its own.
+    share = size // jax_workers if shard == "off" else size
+    if batch is not None:
+        data = data.batch(share, drop_remainder)
+    elif share < size or (drop_remainder and not static):
+        data = data.rebatch(share, drop_remainder)
     options = tf.data.Options()
     policy = tf.data.experimental.AutoShardPolicy
     options.experimental_distribute.auto_shard_policy = policy[shard.upper()]
     if made.deterministic:
         options.deterministic = True
-    if keras.backend.backend() == "jax" and made.workers > 1:
-        made.strategy.auto_shard_dataset = shard != "off"
+    if jax_workers > 1:
         if shard == "file":
             raise invalid("dataset", "shard", shard, "'data' or 'off' on JAX")
-    why = f"{size // replicas} a replica; a smaller last one is {'left out' if drop_remainder else 'kept'}"
+        made.strategy.auto_shard_dataset = shard == "data"
+    why = f"{size // made.replicas} a replica; a smaller last one is {'left out' if drop_remainder else 'kept'}"
     made.note("data", f"batches of {size}, sharded by {shard}", why)
     return data.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def _batch_size(data):
-    """The size of the dataset's batches, or `None` if it is not batched."""
+    """The size of the dataset's batches, `None` if it has none; and whether all are known to have it."""
     import tensorflow as tf
     from tensorflow.python.data.experimental.ops import distribute
 
     shapes = [spec.shape for spec in tf.nest.flatten(data.element_spec) if hasattr(spec, "shape")]
     if any(shape.rank == 0 for shape in shapes):
-        return None
+        return None, False
     size = int(distribute.compute_batch_size(data))
-    return size if size > 0 else None
+    return (size, all(shape[0] == size for shape in shapes)) if size > 0 else (None, False)

@@ -1,8 +1,11 @@
 """Workers read from the environment: TF_CONFIG, Vertex AI, Slurm, Kubernetes."""
 
 import json
+import pathlib
+import subprocess
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -150,3 +153,37 @@ def test_tf_config_gives_back_what_it_was_made_of(hosts, data):
     workers = [f"{host}:1" for host in hosts]
     index = data.draw(st.integers(0, len(workers) - 1))
     assert resolve(tf_config({"worker": workers}, "worker", index)) == Cluster(tuple(workers), index, "TF_CONFIG")
+
+
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+
+
+def test_the_pods_of_the_jobset_example_find_each_other():
+    """What Kubernetes and JobSet put into each pod is put in here."""
+    jobset = yaml.safe_load((EXAMPLES / "distribute_jobset.yaml").read_text())
+    replicated = jobset["spec"]["replicatedJobs"][0]
+    job = replicated["template"]["spec"]
+    assert job["completionMode"] == "Indexed" and job["completions"] == job["parallelism"]
+    container = job["template"]["spec"]["containers"][0]
+    annotations = {
+        "metadata.annotations['jobset.sigs.k8s.io/jobset-name']": jobset["metadata"]["name"],
+        "metadata.annotations['jobset.sigs.k8s.io/replicatedjob-name']": replicated["name"],
+    }
+    environ = {}
+    for variable in container["env"]:
+        source = variable.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
+        environ[variable["name"]] = annotations[source] if source else variable["value"]
+    for index in range(job["completions"]):
+        found = resolve(environ | {"JOB_COMPLETION_INDEX": str(index)})
+        port = container["ports"][0]["containerPort"]
+        assert found.workers == (
+            f"distribute-workers-0-0.distribute:{port}",
+            f"distribute-workers-0-1.distribute:{port}",
+        )
+        assert found.index == index
+
+
+def test_the_slurm_example_is_a_shell_script():
+    path = EXAMPLES / "distribute_slurm.sbatch"
+    subprocess.run(["bash", "-n", path], check=True)
+    assert "srun " in path.read_text()

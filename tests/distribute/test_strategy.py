@@ -22,7 +22,9 @@ both_backends = pytest.mark.both_backends
 @pytest.fixture(autouse=True)
 def untouched(monkeypatch):
     """The environment describes no cluster and no TPU; afterwards all is as before."""
-    for name in (choose.VARIABLE, "TF_CONFIG", "TPU_NAME", "COLAB_TPU_ADDR"):
+    clusters = ("TF_CONFIG", "CLUSTER_SPEC", "SLURM_STEP_ID", "SLURM_STEPID", "KERAS_DLOPT_WORKERS")
+    tpus = ("TPU_NAME", "COLAB_TPU_ADDR", "TPU_ACCELERATOR_TYPE", "TPU_WORKER_HOSTNAMES")
+    for name in (choose.VARIABLE, *clusters, *tpus):
         monkeypatch.delenv(name, raising=False)
     before, policy = last(), keras.config.dtype_policy()
     yield
@@ -342,7 +344,7 @@ def test_data_come_in_whole_global_batches():
     for name, data in {
         "batched here": distribute.dataset(singles, 4),
         "batched before": distribute.dataset(singles.batch(4)),
-        "batched anew": distribute.dataset(singles.batch(3), 4),
+        "batched before, whole": distribute.dataset(singles.batch(4, drop_remainder=True)),
         "remainder kept": distribute.dataset(singles, 4, drop_remainder=False),
     }.items():
         sizes[name] = [len(batch) for batch in data]
@@ -350,10 +352,15 @@ def test_data_come_in_whole_global_batches():
     assert sizes == {
         "batched here": [4, 4],
         "batched before": [4, 4],
-        "batched anew": [4, 4],
+        "batched before, whole": [4, 4],
         "remainder kept": [4, 4, 2],
     }
     assert distribute.dataset(singles, 4).element_spec.shape == (4,)
+    rows = tf.data.Dataset.from_tensor_slices((np.ones((10, 3)), np.ones((10, 2))))
+    x, y = distribute.dataset(rows, 4).element_spec
+    assert x.shape == (4, 3) and y.shape == (4, 2)
+    for data in (distribute.dataset(rows, 4), distribute.dataset(rows.batch(2, drop_remainder=True))):
+        assert data.cardinality() in (2, 5)  # known, so that Keras knows the length of an epoch
     kept = distribute.dataset(singles, 4, shard="file").options().experimental_distribute.auto_shard_policy
     assert kept == tf.data.experimental.AutoShardPolicy.FILE
 
@@ -372,7 +379,6 @@ def test_data_refused():
         with pytest.raises(ValueError) as refused:
             distribute.dataset(*arguments[:2], **({"shard": arguments[2]} if len(arguments) > 2 else {}))
         assert message in str(refused.value)
-    distribute.dataset(singles, 6, shard="off")  # a worker's own batch: its 2 replicas share it
     follow("tpu")
     with pytest.raises(ValueError, match=r"drop_remainder=...\)` must be True on a TPU"):
         distribute.dataset(singles, 4, drop_remainder=False)
