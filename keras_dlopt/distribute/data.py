@@ -16,7 +16,7 @@ def dataset(data, batch=None, *, drop_remainder=True, shard="data"):
         batch: samples in a global batch, a multiple of the number of replicas. Given rather than made before, it leaves
             the number of batches known.
         drop_remainder: whether the last batch is left out if it is smaller. A TPU needs that, and elsewhere a batch too
-            small for all replicas gives some of them nothing, and the loss NaN.
+            small for all replicas gives some of them nothing, and BatchNormalization NaN.
         shard: how several workers share the data: "data" (each reads everything and takes its share, so nothing is
             lost or seen twice), "file" (each reads its own files; at least one a worker) or "off" (each worker's data
             are its own already; the batch is still the global one, of which it gives its share).
