@@ -1,7 +1,8 @@
-"""Smaller and faster models: pruning, quantization, distillation, LiteRT export, and what was gained."""
+"""Smaller and faster models: pruning, clustering, quantization, distillation, LiteRT export, and what was gained."""
 
 import importlib
 
+from keras_dlopt.compress.clustering import cluster
 from keras_dlopt.compress.distillation import distill
 from keras_dlopt.compress.export import Exported, export
 from keras_dlopt.compress.litert import LatencyRatio, latency_ratio
@@ -15,6 +16,7 @@ __all__ = [
     "LatencyRatio",
     "Report",
     "bridge",
+    "cluster",
     "distill",
     "export",
     "latency_ratio",

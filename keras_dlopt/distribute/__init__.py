@@ -1,4 +1,4 @@
-"""From one device to many machines: the strategy that fits the hardware, and what a TPU's compiler says beforehand."""
+"""From one device to many machines: the strategy that fits the hardware, and what goes with it."""
 
 import importlib
 

@@ -92,10 +92,13 @@ def strategy(
         from keras_dlopt.distribute import tensorflow_strategies as makers
     else:
         from keras_dlopt.distribute import jax_distributions as makers
+    kind = "tpu" if slice_ else word
+    if devices is not None:
+        kind = devices[0].partition(":")[0].lower()
     made = makers.make(
-        "tpu" if slice_ else word,
+        kind,
         workers if workers is not None and (len(workers.workers) > 1 or word == "multi_worker") else None,
-        devices=devices,
+        devices=devices and tuple(device.upper() for device in devices),
         model_parallel=model_parallel,
         layout=layout,
         tpu=tpu,
@@ -125,8 +128,9 @@ def _check_arguments(word, slice_, devices, model_parallel, layout, seed):
     if layout is not None and not hasattr(layout, "items"):
         raise invalid("strategy", "layout", layout, "a dictionary from patterns to axes, or a LayoutMap")
     if devices is not None:
-        usable = isinstance(devices, list | tuple) and devices and all(isinstance(d, str) for d in devices)
-        if not usable or word in ("tpu", "multi_worker") or slice_:
+        listed = isinstance(devices, list | tuple) and all(isinstance(device, str) for device in devices)
+        kinds = {device.partition(":")[0].lower() for device in devices} if listed else ()
+        if slice_ or len(kinds) != 1 or not kinds <= {"cpu", "gpu"} or word not in ("auto", *kinds):
             raise invalid("strategy", "devices", devices, "a list such as ['GPU:0', 'GPU:1'], with 'cpu' or 'gpu'")
     backend = keras.backend.backend()
     if backend not in ("tensorflow", "jax"):

@@ -5,6 +5,7 @@ import os
 
 import tensorflow as tf
 
+from keras_dlopt.arguments import invalid
 from keras_dlopt.distribute import keras_mends
 from keras_dlopt.distribute import tpu as _tpu
 from keras_dlopt.distribute.plan import Plan
@@ -14,6 +15,10 @@ def make(word, workers, *, devices, tpu, deterministic, memory_growth, **_):
     """The plan for `word` on the TensorFlow backend; see `choose.strategy`."""
     gpus = tf.config.list_physical_devices("GPU")
     grown = _grow_memory(gpus) if memory_growth and word != "cpu" else ""
+    if devices is not None:
+        known = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
+        if unknown := [device for device in devices if device not in known]:
+            raise invalid("strategy", "devices", unknown, f"some of {', '.join(known)}")
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     if workers is not None:
@@ -50,7 +55,7 @@ def capabilities(plan):
 
 def _cpu(devices, gpus):
     if devices is not None and len(devices) > 1:
-        strategy = _mirror(tuple(devices))
+        strategy = _mirror(devices)
         made = Plan(strategy, "cpu", strategy.num_replicas_in_sync)
         made.note("strategy", f"MirroredStrategy, {made.replicas} replicas", "the CPU devices that were named")
         return made
@@ -71,7 +76,7 @@ def _mirrored(devices, gpus):
         if not tf.test.is_built_with_cuda() and not tf.test.is_built_with_rocm():
             why = "this TensorFlow is built without CUDA"
         raise RuntimeError(f"`strategy('gpu')`: TensorFlow sees no GPU; {why}.")
-    strategy = _mirror(None if devices is None else tuple(devices))
+    strategy = _mirror(devices)
     made = Plan(strategy, "gpu", strategy.num_replicas_in_sync)
     count = f"{made.replicas} replica" + "s" * (made.replicas > 1)
     why = "the GPUs that were named" if devices else "one for each GPU that TensorFlow sees"
@@ -105,7 +110,7 @@ def _multi_worker(workers, device):
 
 @functools.cache
 def _mirror(devices):
-    if devices is not None and all("CPU" in device.upper() for device in devices):
+    if devices is not None and devices[0].startswith("CPU"):
         # No collectives: several strategies can then share the devices, and several steps an execution work.
         ops = tf.distribute.ReductionToOneDevice()
         return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=ops)
