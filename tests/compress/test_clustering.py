@@ -34,7 +34,10 @@ def kernel(model, name="hidden"):
 
 @settings(max_examples=30, deadline=None)
 @given(
-    st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=40), st.integers(3, 6), st.sampled_from(STARTS), st.booleans()
+    st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=40),
+    st.integers(3, 6),
+    st.sampled_from(STARTS),
+    st.booleans(),
 )
 def test_every_weight_has_its_nearest_centroid(values, clusters, start, keep_zeros):
     values = np.array(values, "float32")
@@ -116,14 +119,16 @@ def test_replicas_cluster_alike(mirrored):
     train(alone, keras.optimizers.Adam(0.01), callbacks.Cluster(4))
     with mirrored.scope():
         together = net()
-    train(together, keras.optimizers.Adam(0.01), callbacks.Cluster(4))
+        train(together, keras.optimizers.Adam(0.01), callbacks.Cluster(4))
     np.testing.assert_allclose(kernel(together), kernel(alone), atol=1e-6)
     assert len(np.unique(kernel(together))) == 4
 
 
 def test_repeated_rows_of_a_table():
     keras.utils.set_random_seed(1)
-    model = keras.Sequential([layers.Input((4,), dtype="int32"), layers.Embedding(9, 4), layers.Flatten(), layers.Dense(3)])
+    model = keras.Sequential(
+        [layers.Input((4,), dtype="int32"), layers.Embedding(9, 4), layers.Flatten(), layers.Dense(3)]
+    )
     model.compile("adam", "mse", jit_compile=False)
     model.fit(rng.integers(0, 9, (64, 4)), Y, verbose=0, callbacks=[callbacks.Cluster(4)])
     assert len(np.unique(model.layers[0].embeddings)) == 4

@@ -1,0 +1,86 @@
+"""Clustering during `fit`."""
+
+import weakref
+
+import keras
+from keras import ops
+
+from keras_dlopt import step
+from keras_dlopt.compress.clustering import Centroids, centroids_of, check_clusters
+from keras_dlopt.compress.prunable import as_choices, prunable_weights
+
+
+class Cluster(keras.callbacks.Callback):
+    r"""Gives every kernel few different values when training starts, and trains these values.
+
+    K-means finds each kernel's centroids in the weights that it has; so start from a trained model, with a small
+    learning rate. From then on the weights of a cluster move together, inside the compiled step, under any optimizer:
+    a centroid moves by the mean of what its weights would move,
+
+    $$c_j \leftarrow c_j + \frac{1}{|C_j|} \sum_{i \in C_j} \Delta w_i .$$
+
+    ("Deep compression" takes the sum: a learning rate for it must be smaller by the size of a cluster.) At no time is
+    there a model to save that is not clustered. A kernel that has few enough values already keeps them: a run that goes
+    on from a saved model goes on with its clusters.
+
+    Args:
+        clusters: how many values each kernel may have, 2 or more. Defaults to 16, which are 4 bits a weight.
+        start: where k-means starts: "kmeans++", "density", "linear", "random"; see `compress.cluster`.
+        skip: what is left as it is: a pattern, searched for in the variables' paths (`"logits"`), a layer type, a
+            callable that is given a layer and says whether, or a list of such.
+        only: what to cluster, chosen like `skip`. Defaults to all kernels, as in `Prune`.
+        keep_zeros: whether weights that are zero stay so, for a model that was pruned; zero is then one of the values.
+        seed: of "kmeans++" and "random".
+
+    Raises:
+        ValueError: before the first step, if there is nothing to cluster, or the model has no weights yet.
+
+    Reference:
+        Han, Mao, Dally, "Deep compression", arXiv 1510.00149.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_dlopt import callbacks
+    >>> model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(10)])
+    >>> model.compile("adam", "mse")
+    >>> history = model.fit(np.ones((32, 10)), np.ones((32, 10)), callbacks=[callbacks.Cluster(4)], verbose=0)
+    >>> len(np.unique(model.layers[0].kernel))
+    4
+    """
+
+    def __init__(self, clusters=16, start="kmeans++", skip=(), *, only=(), keep_zeros=False, seed=0):
+        super().__init__()
+        check_clusters("Cluster", clusters, start, keep_zeros)
+        self._clusters, self._start, self._keep_zeros, self._seed = clusters, start, keep_zeros, seed
+        self._choice = as_choices("Cluster", "skip", skip), as_choices("Cluster", "only", only)
+        self._end_run = None
+
+    def on_train_begin(self, logs=None):
+        if self._end_run is not None:
+            self._end_run()
+        if not self.model.built:
+            raise ValueError(
+                f'`Cluster`: "{self.model.name}" has no weights to cluster before the first step; build it.'
+            )
+        weights = prunable_weights(self.model, *self._choice, where="Cluster")
+        found = [
+            centroids_of(ops.convert_to_numpy(w), self._clusters, self._start, self._keep_zeros, self._seed)
+            for w in weights
+        ]
+        self._centroids = Centroids(weights, found, self._keep_zeros)
+        for other in step.observers(self.model.optimizer):  # of a run that broke off
+            if isinstance(other, Centroids):
+                step.detach(self.model.optimizer, other)
+        step.attach(self.model.optimizer, self._centroids, self.model)
+        self._end_run = weakref.finalize(self, _detach, self._centroids)
+        self._end_run.atexit = False
+
+    def on_train_end(self, logs=None):
+        self._centroids.apply()  # an optimizer's weight averaging ends by overwriting the weights
+        self._end_run()
+
+
+def _detach(centroids):
+    if centroids.optimizer is not None:
+        step.detach(centroids.optimizer, centroids)
