@@ -89,6 +89,7 @@ class FakeQuant(keras.layers.Layer):
         self.limits = None if limits is None else tuple(limits)
         self.momentum = momentum
         self.supports_masking = True
+        self.observing = False  # set by `calibrate`: learn the range outside training, too
 
     def build(self, input_shape):
         if self.limits is None:
@@ -113,7 +114,7 @@ class FakeQuant(keras.layers.Layer):
         return self.limits is not None or float(ops.convert_to_numpy(self.batches)) > 0
 
     def call(self, inputs, training=None):
-        if training and self.limits is None:
+        if (training or self.observing) and self.limits is None:
             self.update(*extremes(inputs))
         return self.rounded(inputs)
 

@@ -87,6 +87,35 @@ def fake_quant_layers(model):
     return [layer for layer in model._flatten_layers() if isinstance(layer, FakeQuant)]
 
 
+def calibrate(model, rows, batch_size=32):
+    """Learns the activation ranges of a `quantize_aware` model without training it: post-training quantization.
+
+    For 8 bits `export(model, ..., int8=True, representative=rows)` does the same to the float model; this reaches fewer
+    bits and `skip`, and spares the first steps of training the ranges that nothing has been seen of.
+
+    Args:
+        model: what `quantize_aware` returned. Its ranges change, and nothing else.
+        rows: an array of shape `(n, *input_shape)`, or the structure of arrays that the model is called with. A hundred
+            rows from the training set will do.
+        batch_size: rows at a time; each counts like a batch of training. Defaults to 32.
+    """
+    ranges = fake_quant_layers(model) if isinstance(model, keras.Model) else ()
+    if not ranges:
+        raise invalid("calibrate", "model", model, "what `quantize_aware` returned")
+    check_number("calibrate", "batch_size", batch_size, 1, integer=True)
+    count = len(keras.tree.flatten(rows)[0])
+    if not count:
+        raise invalid("calibrate", "rows", rows, "at least one row")
+    try:
+        for layer in ranges:
+            layer.observing = True
+        for i in range(0, count, batch_size):
+            model(keras.tree.map_structure(lambda array: array[i : i + batch_size], rows), training=False)  # noqa: B023
+    finally:
+        for layer in ranges:
+            layer.observing = False
+
+
 class _Rewrite:
     """What becomes of each input and each node of a graph."""
 

@@ -43,6 +43,7 @@ class QuantizeAwareLSTM(QuantizedKernels, layers.LSTM):
             projected = projected + self.cell.bias
         projected = self.projected_range(projected, training=training)
         recurrent_kernel = self.rounded("recurrent_kernel")
+        observing = training or self.ranges[0].observing
 
         def step(inputs, states):
             hidden, carry = states[:2]
@@ -60,7 +61,7 @@ class QuantizeAwareLSTM(QuantizedKernels, layers.LSTM):
             seen = _seen(states[2:], (recurrent, gates, unrounded))
             return hidden, [hidden, carry, *seen]
 
-        start = [ops.zeros_like(initial_state[0][:, :1]) for _ in range(6)] if training else []
+        start = [ops.zeros_like(initial_state[0][:, :1]) for _ in range(6)] if observing else []
         last, outputs, states = backend.rnn(
             step,
             projected,
@@ -72,7 +73,7 @@ class QuantizeAwareLSTM(QuantizedKernels, layers.LSTM):
             zero_output_for_mask=self.zero_output_for_mask,
             return_all_outputs=self.return_sequences,
         )
-        for i, statistics in enumerate(self.ranges if training else ()):
+        for i, statistics in enumerate(self.ranges if observing else ()):
             statistics.update(ops.min(states[2 + 2 * i]), ops.max(states[3 + 2 * i]))
         return last, outputs, states[:2]
 
