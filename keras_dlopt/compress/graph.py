@@ -74,20 +74,15 @@ def inlined(model):
 
     Layers keep their names, except that one inside a nested model is numbered where its name is taken.
     """
-    taken = {layer.name for layer in model.layers}
-    outer = {id(layer) for layer in model.layers}
-
-    def clone(layer):
-        name = layer.name
-        if id(layer) not in outer:
-            numbered = (f"{name}_{i}" for i in itertools.count(2))
-            while name in taken:
-                name = next(numbered)
-            taken.add(name)
-        return type(layer).from_config({**layer.get_config(), "name": name})
-
-    copy = keras.models.clone_model(model, clone_function=clone, recursive=True)
+    copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
+    taken = {layer.name for layer in copy.layers}
+    outer = {id(layer) for layer in copy.layers}
+    for layer in dict.fromkeys(node.operation for node in all_nodes(functional(copy))):
+        if id(layer) not in outer:
+            names = itertools.chain([layer.name], (f"{layer.name}_{i}" for i in itertools.count(2)))
+            layer.name = next(name for name in names if name not in taken)
+            taken.add(layer.name)
 
     def convert(node, args, kwargs):
         inner = functional(node.operation)

@@ -23,6 +23,7 @@ from keras_dlopt.compress.quantizable import (
     takes_activation,
 )
 from keras_dlopt.compress.quantized_layers import (
+    KernelGroups,
     QuantizeAwareBatchNormalization,
     QuantizedKernels,
     StaysFloat,
@@ -83,7 +84,7 @@ def quantize_aware(model, weight_bits=8, skip=(), keep=()):
 
 
 def fake_quant_layers(model):
-    """The layers in a model, or in a layer, that hold activation ranges; a model without is not quantization-aware."""
+    """The layers of `model` that hold activation ranges; none means it is not quantization-aware."""
     return [layer for layer in model._flatten_layers() if isinstance(layer, FakeQuant)]
 
 
@@ -154,8 +155,8 @@ class _Rewrite:
         kept = []
         for old, copy in self._copies.items():
             if isinstance(old, layers.Layer):
-                own = {id(weight) for layer in fake_quant_layers(copy) for weight in layer.weights}
-                own |= {id(groups) for groups in getattr(copy, "kept_groups", {}).values()}
+                added = [layer for layer in copy._flatten_layers() if isinstance(layer, (FakeQuant, KernelGroups))]
+                own = {id(weight) for layer in added for weight in layer.weights}
                 weights = [weight for weight in copy.weights if id(weight) not in own]
                 for weight, value in zip(weights, old.get_weights(), strict=True):
                     weight.assign(value)

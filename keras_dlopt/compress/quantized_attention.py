@@ -13,11 +13,17 @@ class QuantizeAwareLayerNormalization(layers.LayerNormalization):
     The reciprocal root keeps 8 bits: rows whose variance is below a hundredth of the largest lose accuracy.
     """
 
-    steps = ("mean", "centered", "square", "variance", "shifted", "root", "normalized")
-
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.ranges = {step: FakeQuant(name=f"{step}_range") for step in self.steps}
+        steps = ["mean", "centered", "square", "variance", "shifted", "root"]
+        if self.scale or self.center:
+            steps.append("normalized")
+        self.ranges = {step: FakeQuant(name=f"{step}_range") for step in steps}
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        for statistics in self.ranges.values():
+            statistics.build(input_shape)
 
     def call(self, inputs, training=None):
         def rounded(step, value):
@@ -29,7 +35,7 @@ class QuantizeAwareLayerNormalization(layers.LayerNormalization):
         variance = rounded("variance", ops.mean(square, axis=-1, keepdims=True))
         root = rounded("root", ops.rsqrt(rounded("shifted", variance + self.epsilon)))
         outputs = ops.multiply(centered, root)
-        if not self.scale and not self.center:
+        if "normalized" not in self.ranges:
             return outputs
         outputs = rounded("normalized", outputs)
         return affine(outputs, self.gamma if self.scale else 1.0, self.beta if self.center else 0.0)
@@ -49,6 +55,8 @@ class QuantizeAwareMultiHeadAttention(QuantizedKernels, layers.MultiHeadAttentio
 
     def build(self, query_shape, value_shape, key_shape=None):
         layers.MultiHeadAttention.build(self, query_shape, value_shape, key_shape)
+        for statistics in self.ranges.values():
+            statistics.build(query_shape)
         self.build_groups()
 
     def variable(self, name):

@@ -12,6 +12,48 @@ MOST_CENTROIDS = 256
 serializable = keras.saving.register_keras_serializable("keras_dlopt")
 
 
+@serializable
+class KernelGroups(layers.Layer):
+    """Makes weights of one group equal: those of group 0 are zero, those of any other, with `centroids`, its mean.
+
+    The gradient of a weight is then the mean of the gradients of its group: a group that starts equal moves as one. A
+    negative group is none: its weights are free. A layer of its own, because `Dense` saves no other variables than it
+    knows.
+    """
+
+    def __init__(self, centroids, **kwargs):
+        super().__init__(**kwargs)
+        self.centroids = centroids
+
+    def build(self, kernel_shape):
+        self.numbers = self.add_weight(shape=kernel_shape, dtype="int32", initializer="ones", trainable=False)
+
+    def find(self, kernel, zeros):
+        """Reads the groups off a kernel. Returns whether it has any."""
+        numbers = np.full(kernel.shape, -1, "int32")
+        if self.centroids:
+            values, inverse = np.unique(kernel, return_inverse=True)
+            if len(values) <= min(MOST_CENTROIDS, kernel.size - 1):
+                numbers = inverse.reshape(kernel.shape).astype("int32") + 1
+        if zeros:
+            numbers[kernel == 0] = 0
+        self.numbers.assign(numbers)
+        return bool((numbers >= 0).any())
+
+    def call(self, kernel):
+        numbers = ops.convert_to_tensor(self.numbers)
+        if self.centroids:
+            flat, members = ops.reshape(kernel, (-1,)), ops.reshape(ops.maximum(numbers, 0), (-1,))
+            total = ops.segment_sum(flat, members, num_segments=MOST_CENTROIDS + 1)
+            count = ops.segment_sum(ops.ones_like(flat), members, num_segments=MOST_CENTROIDS + 1)
+            means = ops.reshape(ops.take(total / ops.maximum(count, 1.0), members), kernel.shape)
+            kernel = ops.where(numbers < 0, kernel, means)
+        return ops.where(numbers == 0, 0.0, kernel)
+
+    def get_config(self):
+        return {**super().get_config(), "centroids": self.centroids}
+
+
 class QuantizedKernels:
     """What layers with kernels share: the bits of a weight, and the zeros and shared values to keep.
 
@@ -33,32 +75,17 @@ class QuantizedKernels:
         self.build_groups()
 
     def build_groups(self):
-        """Makes room for the group that each weight belongs to: 0 for zeros to keep, else the centroid's number."""
         for name in self.kernels if self.keep else ():
-            self.kept_groups[name] = self.add_weight(
-                name=f"{name}_groups",
-                shape=self.variable(name).shape,
-                dtype="int32",
-                initializer="ones",
-                trainable=False,
-            )
+            self.kept_groups[name] = KernelGroups("centroids" in self.keep, name=f"{name}_groups")
+            self.kept_groups[name].build(self.variable(name).shape)
 
     def find_groups(self):
         """Reads the groups off the kernels as they are. Returns whether there was anything to keep."""
-        found = False
-        for name, groups in self.kept_groups.items():
-            kernel = ops.convert_to_numpy(self.variable(name))
-            numbers = np.ones(kernel.shape, "int32")
-            if "centroids" in self.keep:
-                values, inverse = np.unique(kernel, return_inverse=True)
-                if len(values) <= min(MOST_CENTROIDS, kernel.size - 1):
-                    numbers, found = inverse.reshape(kernel.shape).astype("int32") + 1, True
-                else:
-                    numbers = np.full(kernel.shape, -1, "int32")
-            if "zeros" in self.keep and not kernel.all():
-                numbers, found = np.where(kernel == 0, 0, numbers), True
-            groups.assign(numbers)
-        return found
+        found = [
+            groups.find(ops.convert_to_numpy(self.variable(name)), "zeros" in self.keep)
+            for name, groups in self.kept_groups.items()
+        ]
+        return any(found)
 
     def variable(self, name):
         return getattr(self, name)
@@ -67,27 +94,11 @@ class QuantizedKernels:
         """`factor` times the kernel of that name, with what is kept enforced, on the levels of `weight_bits`."""
         kernel = ops.convert_to_tensor(self.variable(name)) * factor
         if name in self.kept_groups:
-            kernel = grouped(kernel, self.kept_groups[name], "centroids" in self.keep)
+            kernel = self.kept_groups[name](kernel)
         return fake_quant_kernel(kernel, axis, self.weight_bits)
 
     def get_config(self):
         return {**super().get_config(), "weight_bits": self.weight_bits, "keep": self.keep}
-
-
-def grouped(kernel, groups, centroids):
-    """A kernel whose group 0 is zero and, with `centroids`, whose every other group is its mean.
-
-    The gradient of a weight is then the mean of the gradients of its group: a group that starts equal moves as one. A
-    negative group is none: its weights are free.
-    """
-    groups = ops.convert_to_tensor(groups)
-    if centroids:
-        flat, members = ops.reshape(kernel, (-1,)), ops.reshape(ops.maximum(groups, 0), (-1,))
-        total = ops.segment_sum(flat, members, num_segments=MOST_CENTROIDS + 1)
-        count = ops.segment_sum(ops.ones_like(flat), members, num_segments=MOST_CENTROIDS + 1)
-        means = ops.reshape(ops.take(total / ops.maximum(count, 1.0), members), kernel.shape)
-        kernel = ops.where(groups < 0, kernel, means)
-    return ops.where(groups == 0, 0.0, kernel)
 
 
 @serializable

@@ -28,7 +28,7 @@ class QuantizeAwareLSTM(QuantizedKernels, layers.LSTM):
 
     def build(self, sequences_shape, initial_state_shape=None):
         layers.LSTM.build(self, sequences_shape, initial_state_shape)
-        for statistics in self.ranges:
+        for statistics in (self.projected_range, *self.ranges):
             statistics.build(sequences_shape)
         self.build_groups()
 
