@@ -16,7 +16,7 @@ from keras_dlopt.arguments import check_choice, invalid
 from keras_dlopt.atomic import replacing
 from keras_dlopt.compress import graph as graphs
 from keras_dlopt.compress import litert
-from keras_dlopt.compress.keras_modes import KERAS_MODES, layers_left_by_keras, quantized_by_keras
+from keras_dlopt.compress.keras_modes import layers_left_by_keras, quantized_by_keras
 from keras_dlopt.compress.quantization import fake_quant_layers
 
 LITERT_MODES = (None, "dynamic", "float16", "int8")
@@ -61,8 +61,8 @@ def export(model, path, int8=False, check=None, representative=None, allow_float
     Needs Keras on the TensorFlow backend.
 
     With a path that ends in `.keras`, `quantize` is a mode of Keras's own `Model.quantize` ("int8", "int4", "float8"),
-    or a `keras.quantizers.QuantizationConfig` (GPTQ, AWQ, or one of these with quantizers of your choice): a quantized
-    copy of the model is saved, on either backend. Keras has no such form of convolutions and recurrent layers.
+    or a `keras.quantizers.QuantizationConfig` of one: a quantized copy of the model is saved, on either backend. Keras
+    has no such form of convolutions and recurrent layers, and no GPTQ or AWQ file that it can load.
 
     Args:
         model: a built Sequential or functional model in float32.
@@ -113,7 +113,8 @@ def export(model, path, int8=False, check=None, representative=None, allow_float
     _check_litert(model)
     examples = _representative(model, quantize, representative)
 
-    content = _convert(model, quantize, examples, int8_ends)
+    with _writing(path):
+        content = _convert(model, quantize, examples, int8_ends)
     found = litert.contents(content)
     left = _layers_left(model, found) if quantize == "int8" else ()
     _accept(model, left, allow_float)
@@ -122,7 +123,8 @@ def export(model, path, int8=False, check=None, representative=None, allow_float
         agreement = _agreement(model.predict(_fed(model, rows), verbose=0), litert.run(content, _by_name(model, rows)))
     if quantize == "dynamic":
         _warn_if_slower(_convert(model, None, None, False), content)
-    _write(path, lambda temporary: pathlib.Path(temporary).write_bytes(content))
+    with _writing(path), replacing(path) as temporary:
+        pathlib.Path(temporary).write_bytes(content)
     return _exported(path, len(found.int8_tensors), len(found.float_tensors), left, agreement)
 
 
@@ -130,8 +132,6 @@ def _export_keras(model, path, quantize, rows, representative, allow_float, int8
     for name, value in (("representative", representative), ("int8_ends", int8_ends or None)):
         if value is not None:
             raise invalid("export", name, value, "left out for a .keras file")
-    if not isinstance(quantize, keras.quantizers.QuantizationConfig):
-        check_choice("export", "quantize", quantize, KERAS_MODES)
     copy = quantized_by_keras(model, quantize)
     left = layers_left_by_keras(copy)
     _accept(model, left, allow_float)
@@ -140,24 +140,28 @@ def _export_keras(model, path, quantize, rows, representative, allow_float, int8
         expected, answers = (made.predict(_fed(model, rows), verbose=0) for made in (model, copy))
         agreement = _agreement(expected, answers)
 
-    def save(temporary):
+    with _writing(path), replacing(path) as temporary:
+        # Keras writes only to names that end in .keras.
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             copy.save(os.path.join(folder, "model.keras"))
             os.replace(os.path.join(folder, "model.keras"), temporary)
-
-    _write(path, save)
     whole = sum(weight.dtype.startswith(("int", "uint")) for weight in copy.weights)
     return _exported(path, whole, len(copy.weights) - whole, left, agreement)
 
 
-def _write(path, write):
+@contextlib.contextmanager
+def _writing(path):
+    """Tells errors of writing from others, TensorFlow's own included: conversion passes through a temporary folder."""
+    kinds = (OSError,)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        kinds = (OSError, tf.errors.OpError)
     try:
-        with replacing(path) as temporary:
-            write(temporary)
-    except OSError as error:
-        raise OSError(
-            error.errno, f"`export` could not write the file, and left nothing of it: {error.strerror}", str(path)
-        ) from error
+        yield
+    except kinds as error:
+        reason = error.strerror if isinstance(error, OSError) else error.message
+        raise OSError(f"`export` could not write {str(path)!r}, and left nothing of it: {reason}") from error
 
 
 def _exported(path, int8_tensors, float_tensors, left, agreement):
