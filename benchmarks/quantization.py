@@ -38,6 +38,7 @@ from keras_dlopt.compress import litert
 HERE = pathlib.Path(__file__).parent
 SAVED = HERE / "quantization.json"
 FIRST, EXTRA, BATCH = 15, 8, 64
+NETWORK_EPOCHS = (12, 4)  # float, then quantization-aware
 NETWORKS = ("MobileNetV2", "MobileNetV3Small", "ResNet50", "EfficientNetB0")
 # 97.5th percentile of Student's t for n - 1 degrees of freedom, n = 2 to 10.
 STUDENT = dict(zip(range(2, 11), (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262), strict=True))
@@ -222,15 +223,15 @@ def network(name, side, classes=10):
     return model
 
 
-def measure_network(name):
+def measure_network(name, epochs):
     x_train, x_test, y_train, y_test = digits()
     x_train, x_test = (np.repeat(np.repeat(x * 255, 4, 1), 4, 2).repeat(3, -1) for x in (x_train, x_test))
     if name in ("MobileNetV2", "ResNet50"):  # the others rescale inside
         x_train, x_test = x_train / 127.5 - 1, x_test / 127.5 - 1
     data = x_train, x_test[:500], y_train, y_test[:500]
     keras.utils.set_random_seed(0)
-    model = fit(network(name, 32), data, 4, 1e-3)
-    aware = fit(compress.quantize_aware(model), data, 2, 1e-4)
+    model = fit(network(name, 32), data, epochs[0], 1e-3)
+    aware = fit(compress.quantize_aware(model), data, epochs[1], 1e-4)
     with tempfile.TemporaryDirectory() as folder:
         plain = compress.export(model, os.path.join(folder, "float.tflite"))
         whole = compress.export(aware, os.path.join(folder, "int8.tflite"), int8=True, check=data[1], allow_float=True)
@@ -266,6 +267,10 @@ def measure_speed(kind):
         "bytes": [plain.bytes, other.bytes],
         "gzip": [plain.gzip_bytes, other.gzip_bytes],
     }
+
+
+def _epochs(counts):
+    return f"{counts[0]} + {counts[1]} epochs"
 
 
 def interval(values):
@@ -330,9 +335,10 @@ def table_networks(saved):
         before, after = cell["accuracy"]
         ratio, low, high = cell["ratio"]
         small = cell["bytes"][0] / cell["bytes"][1]
+        about = name.replace("/", ", ")
         lines.append(
-            f"| {name} | {cell['int8']} / {cell['float']} | {cell['agreement']:.1%} | {before:.1%}, {after:.1%} "
-            f"| {small:.1f}x smaller | {ratio:.2f} ({low:.2f} to {high:.2f}) |"
+            f"| {about} | {cell['int8']} / {cell['float']} | {cell['agreement']:.1%} "
+            f"| {before:.1%}, {after:.1%} | {small:.1f}x smaller | {ratio:.2f} ({low:.2f} to {high:.2f}) |"
         )
     return [*lines, ""]
 
@@ -358,6 +364,16 @@ def table_speed(saved):
 PARTS = {"accuracy": table_accuracy, "keep": table_keep, "networks": table_networks, "speed": table_speed}
 
 
+def write_tables(saved):
+    lines = ["# Quantization", "", "Made by `python benchmarks/quantization.py`, which says how.", ""]
+    versions = ", ".join(f"{name} {version(name)}" for name in ("keras", "tensorflow", "ai-edge-litert"))
+    lines += [f"{versions}; {platform.machine()}, {os.cpu_count()} cores.", ""]
+    for part, table in PARTS.items():
+        if cells_of(saved, part):
+            lines += table(saved)
+    (HERE / "quantization.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="defaults to all")
@@ -368,24 +384,18 @@ def main():
     work = {
         "accuracy": [((task, seed), measure_accuracy) for seed in range(arguments.seeds) for task in TASKS],
         "keep": [((seed,), measure_keep) for seed in range(arguments.seeds)],
-        "networks": [((name,), measure_network) for name in NETWORKS],
+        "networks": [((name, NETWORK_EPOCHS), measure_network) for name in NETWORKS],
         "speed": [((kind,), measure_speed) for kind in ("QAT int8", "int8", "dynamic", "float16")],
     }
     for part in parts:
         for about, measure in work[part]:
-            key = "/".join([part, *map(str, about)])
+            key = "/".join([part, *(str(item) if isinstance(item, (str, int)) else _epochs(item) for item in about)])
             if key not in saved:
                 saved[key] = measure(*about)
                 print(key, saved[key], flush=True)
                 SAVED.write_text(json.dumps(saved, indent=0))
+                write_tables(saved)
                 keras.backend.clear_session()
-    lines = ["# Quantization", "", "Made by `python benchmarks/quantization.py`, which says how.", ""]
-    versions = ", ".join(f"{name} {version(name)}" for name in ("keras", "tensorflow", "ai-edge-litert"))
-    lines += [f"{versions}; {platform.machine()}, {os.cpu_count()} cores.", ""]
-    for part, table in PARTS.items():
-        if cells_of(saved, part):
-            lines += table(saved)
-    (HERE / "quantization.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
 if __name__ == "__main__":
