@@ -277,7 +277,7 @@ def interval(values):
     """Mean and half the 95 % interval, in points of per cent."""
     values = 100 * np.asarray(values)
     half = STUDENT[len(values)] * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return values.mean(), half
+    return values.mean(), half  # without an interval for a single seed
 
 
 def cells_of(saved, part):
@@ -326,7 +326,7 @@ def table_networks(saved):
         "",
         "keras.applications at 32 x 32, trained briefly; agreement of Keras and",
     ]
-    lines += ["LiteRT on 500 test rows; time of float32 over time of int8, median and 80 % of the rounds.", ""]
+    lines += ["LiteRT on 500 test rows; on a busy machine, time of float32 over time of int8, median and 80 % of the rounds.", ""]
     lines += [
         "| | int8 / float tensors | agreement | accuracy float, QAT | bytes | times faster |",
         "|---|---|---|---|---|---|",
