@@ -326,7 +326,10 @@ def table_networks(saved):
         "",
         "keras.applications at 32 x 32, trained briefly; agreement of Keras and",
     ]
-    lines += ["LiteRT on 500 test rows; on a busy machine, time of float32 over time of int8, median and 80 % of the rounds.", ""]
+    lines += [
+        "LiteRT on 500 test rows; float32 time over int8 time on a busy machine, median and 80 % of the rounds.",
+        "",
+    ]
     lines += [
         "| | int8 / float tensors | agreement | accuracy float, QAT | bytes | times faster |",
         "|---|---|---|---|---|---|",

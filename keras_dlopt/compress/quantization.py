@@ -7,6 +7,7 @@ from keras import layers
 
 from keras_dlopt.arguments import check_number, invalid
 from keras_dlopt.compress import graph as graphs
+from keras_dlopt.compress.engines import or_tfmot
 from keras_dlopt.compress.fake_quant import FakeQuant
 from keras_dlopt.compress.quantizable import (
     ACTIVATED,
@@ -32,6 +33,7 @@ from keras_dlopt.compress.quantized_layers import (
 KEPT = ("zeros", "centroids")
 
 
+@or_tfmot
 def quantize_aware(model, weight_bits=8, skip=(), keep=()):
     """A copy of a trained model that computes as its 8-bit integer version will, ready for fine-tuning.
 
@@ -52,6 +54,8 @@ def quantize_aware(model, weight_bits=8, skip=(), keep=()):
         keep: what survives training (PQAT, CQAT and, with both, PCQAT): `"zeros"`, the weights that are zero now;
             `"centroids"`, the values that each kernel of at most 256 distinct ones shares, which move with the mean of
             their weights' gradients; or both in a tuple.
+        engine: "native", or "tfmot" for a model that real tfmot quantizes, here or in tf_keras: it is trained and
+            exported by its own methods. `weight_bits` is native.
 
     Returns:
         A functional `keras.Model` whose layers keep their names, not compiled. It saves and loads as `.keras`.
