@@ -28,7 +28,7 @@ def fake_quant_kernel(kernel, axis=None, bits=BITS):
 
     >>> fake_quant_kernel(ops.array([-1.0, 0.0, 0.3, 1.0])).numpy() * 127
     array([-127.,    0.,   38.,  127.], dtype=float32)
-    >>> fake_quant_kernel(ops.array([-1.0, 0.0, 0.3, 1.0]), bits=4).numpy() * 7
+    >>> (fake_quant_kernel(ops.array([-1.0, 0.0, 0.3, 1.0]), bits=4).numpy() * 7).round(5)
     array([-7.,  0.,  2.,  7.], dtype=float32)
     """
     others = None if axis is None else [i for i in range(len(kernel.shape)) if i != axis % len(kernel.shape)]
