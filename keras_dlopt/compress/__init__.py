@@ -7,7 +7,7 @@ from keras_dlopt.compress.distillation import distill
 from keras_dlopt.compress.export import Exported, export
 from keras_dlopt.compress.litert import LatencyRatio, latency_ratio
 from keras_dlopt.compress.pruning import prune
-from keras_dlopt.compress.quantization import quantize_aware
+from keras_dlopt.compress.quantization import calibrate, quantize_aware
 from keras_dlopt.compress.removal import remove_channels
 from keras_dlopt.compress.report import Report, report
 
@@ -16,6 +16,7 @@ __all__ = [
     "LatencyRatio",
     "Report",
     "bridge",
+    "calibrate",
     "cluster",
     "distill",
     "export",

@@ -1,4 +1,4 @@
-"""Layers that compute with the values an 8-bit integer model will have, and still train.
+"""Rounding to the values an 8-bit integer model will have, in a way that still trains.
 
 Fake quantization rounds a float to the nearest of 255 or 256 evenly spaced levels and hands the gradient through
 unchanged inside the range (the straight-through estimator; Jacob et al., "Quantization and Training of Neural Networks
@@ -11,28 +11,59 @@ from keras import ops
 BITS = 8
 
 
-def fake_quant_kernel(kernel, axis=None):
-    r"""A kernel rounded to the levels `scale * {-127, ..., 127}`, `scale = max|kernel| / 127`.
+def fake_quant_kernel(kernel, axis=None, bits=BITS):
+    r"""A kernel rounded to the levels `scale * {-n, ..., n}`, `n = 2**(bits - 1) - 1`, `scale = max|kernel| / n`.
 
     The levels are symmetric and exclude -128, as LiteRT requires of weights, so zero is a level: a pruned weight stays
-    exactly zero. The range follows the kernel and is not differentiated.
+    exactly zero. The range follows the kernel and is not differentiated. Levels of fewer than 8 bits are among those of
+    8 bits, which the file stores: it has the same size, and gzip finds the fewer levels in it.
 
     Args:
         kernel: float32 tensor.
         axis: the axis that holds the output channels, each with a scale of its own; `None` gives one scale to the
             whole tensor.
+        bits: of a weight, from 2 to 8. Defaults to 8.
 
     Example:
 
     >>> fake_quant_kernel(ops.array([-1.0, 0.0, 0.3, 1.0])).numpy() * 127
     array([-127.,    0.,   38.,  127.], dtype=float32)
+    >>> (fake_quant_kernel(ops.array([-1.0, 0.0, 0.3, 1.0]), bits=4).numpy() * 7).round(5)
+    array([-7.,  0.,  2.,  7.], dtype=float32)
     """
     others = None if axis is None else [i for i in range(len(kernel.shape)) if i != axis % len(kernel.shape)]
     # A channel that is all zeros still needs a scale above zero.
-    limit = ops.stop_gradient(ops.maximum(ops.max(ops.abs(kernel), axis=others), 1e-6))
+    limit = ops.stop_gradient(ops.maximum(ops.max(ops.abs(kernel), axis=others, keepdims=axis is not None), 1e-6))
+    if bits < BITS:
+        levels, largest = 2 ** (bits - 1) - 1, 2 ** (BITS - 1) - 1
+        rounded = ops.round(kernel * (levels / limit)) * (limit / levels)
+        kernel = kernel + ops.stop_gradient(rounded - kernel)
+        # Each level is `largest // levels` of the finer ones, from which the step below cannot move it.
+        limit = limit * (largest / (levels * (largest // levels)))
+    limit = ops.reshape(limit, () if axis is None else (-1,))
     return keras.quantizers.fake_quant_with_min_max_vars(
         kernel, -limit, limit, num_bits=BITS, narrow_range=True, axis=axis
     )
+
+
+def affine(inputs, scale, offset):
+    """`inputs * scale + offset`, channel by channel on the last axis, as LiteRT computes it in one integer operation.
+
+    A depthwise convolution of one tap: its 8-bit kernel has a scale for each channel, so nothing of `scale` is lost,
+    and its bias has 32 bits.
+    """
+    channels = inputs.shape[-1]
+    scale = fake_quant_kernel(ops.reshape(ops.broadcast_to(scale, (channels,)), (1, 1, 1, channels)), axis=-1)
+    grid = inputs if len(inputs.shape) == 4 else ops.reshape(inputs, (ops.shape(inputs)[0], 1, -1, channels))
+    # The converter folds scales only where they lie on the last axis: rounded there, the kernel is turned after.
+    outputs = ops.depthwise_conv(grid, ops.reshape(scale, (1, 1, channels, 1)), data_format="channels_last") + offset
+    return outputs if grid is inputs else ops.reshape(outputs, ops.shape(inputs))
+
+
+def extremes(inputs):
+    """`min(0, min(x))` and `max(0, max(x))`."""
+    inputs = ops.stop_gradient(inputs)
+    return ops.minimum(ops.min(inputs), 0.0), ops.maximum(ops.max(inputs), 0.0)
 
 
 @keras.saving.register_keras_serializable("keras_dlopt")
@@ -58,6 +89,7 @@ class FakeQuant(keras.layers.Layer):
         self.limits = None if limits is None else tuple(limits)
         self.momentum = momentum
         self.supports_masking = True
+        self.observing = False  # set by `calibrate`: learn the range outside training, too
 
     def build(self, input_shape):
         if self.limits is None:
@@ -82,22 +114,20 @@ class FakeQuant(keras.layers.Layer):
         return self.limits is not None or float(ops.convert_to_numpy(self.batches)) > 0
 
     def call(self, inputs, training=None):
-        if self.limits is not None:
-            low, high = self.limits
-        else:
-            if training:
-                self._observe(inputs)
-            low, high = self.low, self.high
+        if (training or self.observing) and self.limits is None:
+            self.update(*extremes(inputs))
+        return self.rounded(inputs)
+
+    def rounded(self, inputs):
+        """`inputs` on the levels of the range as it stands."""
+        low, high = self.limits or (self.low, self.high)
         return keras.quantizers.fake_quant_with_min_max_vars(inputs, low, high, num_bits=BITS)
 
-    def _observe(self, inputs):
-        inputs = ops.stop_gradient(inputs)
+    def update(self, low, high):
+        """Takes in the extremes of one batch."""
         momentum = ops.minimum(self.momentum, self.batches / (self.batches + 1.0))
-        for statistic, extreme in (
-            (self.low, ops.minimum(ops.min(inputs), 0.0)),
-            (self.high, ops.maximum(ops.max(inputs), 0.0)),
-        ):
-            statistic.assign(momentum * statistic + (1.0 - momentum) * extreme)
+        self.low.assign(momentum * self.low + (1.0 - momentum) * low)
+        self.high.assign(momentum * self.high + (1.0 - momentum) * high)
         self.batches.assign(self.batches + 1.0)
 
     def compute_output_spec(self, inputs, training=None):
@@ -105,51 +135,3 @@ class FakeQuant(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "limits": self.limits, "momentum": self.momentum}
-
-
-@keras.saving.register_keras_serializable("keras_dlopt")
-class QuantizeAwareDense(keras.layers.Dense):
-    """`Dense` with a fake-quantized kernel, one scale for all of it: LiteRT's int8 matrix product has one scale."""
-
-    def call(self, inputs, training=None):
-        outputs = ops.matmul(inputs, fake_quant_kernel(self.kernel))
-        if self.use_bias:
-            outputs = ops.add(outputs, self.bias)
-        return self.activation(outputs)
-
-
-@keras.saving.register_keras_serializable("keras_dlopt")
-class QuantizeAwareConv1D(keras.layers.Conv1D):
-    """`Conv1D` with a fake-quantized kernel, one scale a filter."""
-
-    def convolution_op(self, inputs, kernel):
-        return super().convolution_op(inputs, fake_quant_kernel(kernel, axis=-1))
-
-
-@keras.saving.register_keras_serializable("keras_dlopt")
-class QuantizeAwareConv2D(keras.layers.Conv2D):
-    """`Conv2D` with a fake-quantized kernel, one scale a filter."""
-
-    def convolution_op(self, inputs, kernel):
-        return super().convolution_op(inputs, fake_quant_kernel(kernel, axis=-1))
-
-
-@keras.saving.register_keras_serializable("keras_dlopt")
-class QuantizeAwareDepthwiseConv2D(keras.layers.DepthwiseConv2D):
-    """`DepthwiseConv2D` with a fake-quantized kernel, one scale a channel."""
-
-    def call(self, inputs):
-        # The converter folds scales only where they lie on the last axis: (height, width, 1, channels).
-        kernel = ops.reshape(self.kernel, (*self.kernel_size, 1, -1))
-        kernel = ops.reshape(fake_quant_kernel(kernel, axis=-1), self.kernel.shape)
-        outputs = ops.depthwise_conv(
-            inputs,
-            kernel,
-            strides=self.strides,
-            padding=self.padding,
-            dilation_rate=self.dilation_rate,
-            data_format=self.data_format,
-        )
-        if self.use_bias:
-            outputs = ops.add(outputs, self.bias)
-        return self.activation(outputs)

@@ -4,6 +4,8 @@ Keras keeps the graph (`_nodes_by_depth`, `Node.arguments`) private, so everythi
 `tests/compress/test_graph.py` fails first when Keras changes it.
 """
 
+import itertools
+
 import keras
 
 
@@ -49,14 +51,51 @@ def rebuild(graph, convert_input, convert_node, name=None):
         keras.Input(batch_shape=old.shape, dtype=old.dtype, name=old._keras_history.operation.name)
         for old in graph.inputs
     ]
-    made = {id(old): convert_input(new) for old, new in zip(graph.inputs, inputs, strict=True)}
-    for node in nodes(graph):
-        args, kwargs = node.arguments.fill_in(made)
-        outputs = keras.tree.flatten(convert_node(node, args, kwargs))
-        made.update((id(old), new) for old, new in zip(node.outputs, outputs, strict=True))
-    outputs = [made[id(tensor)] for tensor in graph.outputs]
+    outputs = _replay(graph, [convert_input(new) for new in inputs], convert_node)
     return keras.Model(
         keras.tree.pack_sequence_as(graph._inputs_struct, inputs),
         keras.tree.pack_sequence_as(graph._outputs_struct, outputs),
         name=name,
     )
+
+
+def _replay(graph, inputs, convert_node):
+    """The outputs of `graph` for other inputs, each operation replaced by what `convert_node` makes of it."""
+    made = {id(old): new for old, new in zip(graph.inputs, inputs, strict=True)}
+    for node in nodes(graph):
+        args, kwargs = node.arguments.fill_in(made)
+        outputs = keras.tree.flatten(convert_node(node, args, kwargs))
+        made.update((id(old), new) for old, new in zip(node.outputs, outputs, strict=True))
+    return [made[id(tensor)] for tensor in graph.outputs]
+
+
+def inlined(model):
+    """A copy of a Sequential or functional `model` with the layers of its nested models in their places.
+
+    Layers keep their names, except that one inside a nested model is numbered where its name is taken.
+    """
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    taken = {layer.name for layer in copy.layers}
+    outer = {id(layer) for layer in copy.layers}
+    for layer in dict.fromkeys(node.operation for node in all_nodes(functional(copy))):
+        if id(layer) not in outer:
+            names = itertools.chain([layer.name], (f"{layer.name}_{i}" for i in itertools.count(2)))
+            layer.name = next(name for name in names if name not in taken)
+            taken.add(layer.name)
+
+    def convert(node, args, kwargs):
+        inner = functional(node.operation)
+        if inner is None:
+            return node.operation(*args, **kwargs)
+        outputs = _replay(inner, keras.tree.flatten(args[0]), convert)
+        return keras.tree.pack_sequence_as(inner._outputs_struct, outputs)
+
+    return rebuild(functional(copy), lambda tensor: tensor, convert, name=model.name)
+
+
+def all_nodes(graph):
+    """`nodes`, with those of nested models in the place of their call."""
+    for node in nodes(graph):
+        inner = functional(node.operation)
+        yield from (node,) if inner is None else all_nodes(inner)

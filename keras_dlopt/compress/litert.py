@@ -82,21 +82,39 @@ def run(file, inputs):
     """What a LiteRT model answers, row by row.
 
     Args:
-        file: path of a `.tflite` file with one input and one output, for one row at a time, as `export` writes; or its
-            bytes.
-        inputs: array of shape `(rows, ...)`.
+        file: path of a `.tflite` file for one row at a time, as `export` writes; or its bytes.
+        inputs: array of shape `(rows, ...)`, or a dict of these by the input's name. Where the file takes or gives int8
+            for real numbers, its scales are applied.
 
     Returns:
-        Array of shape `(rows, ...)`.
+        Array of shape `(rows, ...)`; of several outputs, a list in the order of their names.
     """
     model = interpreter(file)
-    (source,), (target,) = model.get_input_details(), model.get_output_details()
-    answers = []
-    for row in np.asarray(inputs, source["dtype"]):
-        model.set_tensor(source["index"], row[None])
-        model.invoke()
-        answers.append(model.get_tensor(target["index"])[0])
-    return np.stack(answers)
+    runner = model.get_signature_runner()
+    sources, targets = runner.get_input_details(), runner.get_output_details()
+    named = inputs if isinstance(inputs, dict) else {next(iter(sources)): inputs}
+    named = {key: _stored(np.asarray(rows), sources[key]) for key, rows in named.items()}
+    answers = {key: [] for key in sorted(targets)}
+    for i in range(len(next(iter(named.values())))):
+        answer = runner(**{key: rows[i : i + 1] for key, rows in named.items()})
+        for key, rows in answers.items():
+            rows.append(_real(answer[key][0], targets[key]))
+    stacked = [np.stack(rows) for rows in answers.values()]
+    return stacked[0] if len(stacked) == 1 else stacked
+
+
+def _stored(rows, detail):
+    scale, zero = detail["quantization"]
+    if rows.dtype.kind == "f" and detail["dtype"] == np.int8:
+        rows = np.clip(np.round(rows / scale) + zero, -128, 127)
+    return rows.astype(detail["dtype"])
+
+
+def _real(values, detail):
+    scale, zero = detail["quantization"]
+    if detail["dtype"] != np.int8 or not scale:
+        return values
+    return (values.astype("float32") - zero) * np.float32(scale)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +151,12 @@ def latency_ratio(baseline, candidate, rounds=300):
         if not pathlib.Path(path).is_file():
             raise invalid("latency_ratio", name, path, "the path of a `.tflite` file")
     check_number("latency_ratio", "rounds", rounds, low=1, integer=True)
-    models = [_ready(baseline), _ready(candidate)]
+    return timed_in_turns([baseline, candidate], rounds)
+
+
+def timed_in_turns(files, rounds):
+    """`latency_ratio` of two files, each a path or the bytes."""
+    models = [_ready(file) for file in files]
     calls = [max(1, math.ceil(2e-4 / _seconds(model, 10))) for model in models]
     times = np.empty((rounds, 2))
     for i in range(rounds):
@@ -145,8 +168,8 @@ def latency_ratio(baseline, candidate, rounds=300):
     return LatencyRatio(float(median), float(low), float(high), float(slow), float(fast))
 
 
-def _ready(path):
-    model = interpreter(path)
+def _ready(file):
+    model = interpreter(file)
     random = np.random.default_rng(0)
     for detail in model.get_input_details():
         model.set_tensor(detail["index"], random.uniform(size=detail["shape"]).astype(detail["dtype"]))

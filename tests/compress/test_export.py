@@ -1,6 +1,10 @@
 """LiteRT files: what they answer, what is refused, and that nothing half-written stays behind."""
 
 import gzip
+import os
+import re
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -100,6 +104,132 @@ def test_tokens_stay_whole_numbers(tmp_path):
     np.testing.assert_allclose(litert.run(exported.path, tokens), model.predict(tokens, verbose=0), atol=1e-6)
 
 
+def two_ends(kind=dict):
+    """Two inputs, one of whole numbers, and two outputs, the second without classes."""
+    a, b = keras.Input((4,), name="zeta"), keras.Input((5,), name="alpha", dtype="int32")
+    embedded = layers.GlobalAveragePooling1D()(layers.Embedding(7, 4)(b))
+    x = layers.Dense(8, "relu")(layers.Add()([a, embedded]))
+    inputs = {"zeta": a, "alpha": b} if kind is dict else [a, b]
+    return keras.Model(inputs, {"score": layers.Dense(1)(x), "classes": layers.Dense(6)(x)})
+
+
+@pytest.mark.parametrize("kind", [dict, list])
+def test_several_inputs_and_outputs(kind, tmp_path):
+    model = two_ends(kind)
+    rng = np.random.default_rng(0)
+    rows = {"zeta": rng.normal(size=(40, 4)).astype("float32"), "alpha": rng.integers(7, size=(40, 5))}
+    given = rows if kind is dict else list(rows.values())
+    exported = compress.export(model, tmp_path / "m.tflite", int8=True, representative=given, check=given)
+    assert exported.float_tensors == 0
+    expected = model.predict(given, verbose=0)
+    answers = dict(zip(("classes", "score"), litert.run(exported.path, rows), strict=True))
+    for name, values in expected.items():
+        assert np.abs(answers[name] - values).max() < 0.05 * np.abs(values).max()
+    assert exported.agreement == (answers["classes"].argmax(-1) == expected["classes"].argmax(-1)).mean()
+    with pytest.raises(ValueError, match=r"`export\(check=...\)` must be an array for each of the inputs"):
+        compress.export(model, tmp_path / "m.tflite", check=rows["zeta"])
+
+
+def test_integer_ends_answer_what_float_ends_do(model, tmp_path):
+    files = [tmp_path / "float.tflite", tmp_path / "int8.tflite"]
+    for file, ends in zip(files, (False, True), strict=True):
+        exported = compress.export(model, file, quantize="int8", representative=ROWS, check=ROWS, int8_ends=ends)
+    kinds = [detail["dtype"] for detail in litert.interpreter(files[1]).get_input_details()]
+    kinds += [detail["dtype"] for detail in litert.interpreter(files[1]).get_output_details()]
+    assert kinds == [np.int8, np.int8] and exported.agreement > 0.9
+    np.testing.assert_array_equal(*(litert.run(file, ROWS) for file in files))
+
+
+def test_a_recurrent_layer_is_unrolled_and_stays_as_it_was(tmp_path):
+    model = keras.Sequential([keras.Input((3, 4)), layers.LSTM(6), layers.Dense(5)])
+    rows = np.random.default_rng(0).normal(size=(20, 3, 4)).astype("float32")
+    exported = compress.export(model, tmp_path / "m.tflite")
+    np.testing.assert_allclose(litert.run(exported.path, rows), model.predict(rows, verbose=0), atol=1e-5)
+    assert model.layers[0].unroll is False
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """Wide enough for its kernels to be stored in 8 bits: the converter leaves those below 1024 weights."""
+    return keras.Sequential([keras.Input((64,)), layers.Dense(96, "relu"), layers.Dense(10, name="logits")])
+
+
+def test_float16_halves_and_dynamic_quarters_the_weights(wide, tmp_path, monkeypatch):
+    rows = np.random.default_rng(0).normal(size=(40, 64)).astype("float32")
+    kernels = 64 * 96
+    plain = compress.export(wide, tmp_path / "float.tflite")
+    half = compress.export(wide, tmp_path / "half.tflite", quantize="float16", check=rows)
+    expected = wide.predict(rows, verbose=0)
+    assert plain.bytes - half.bytes > 1.9 * kernels and half.agreement == 1.0
+    np.testing.assert_allclose(litert.run(half.path, rows), expected, atol=5e-3)
+
+    # Which of two files is faster is the machine's affair: the ratio is given, so that both answers are tested.
+    def measured(median):
+        return lambda files, rounds: litert.LatencyRatio(median, median - 0.1, median + 0.1, 1.0, 1.0 / median)
+
+    monkeypatch.setattr(litert, "timed_in_turns", measured(0.57))
+    with pytest.warns(UserWarning, match=r"runs 0.57 times as fast as float32 \(80% of the rounds: 0.47 to 0.67\)"):
+        dynamic = compress.export(wide, tmp_path / "dynamic.tflite", quantize="dynamic", check=rows)
+    assert plain.bytes - dynamic.bytes > 2.8 * kernels
+    answers = litert.run(dynamic.path, rows)
+    assert np.square(answers - expected).sum() < 1e-3 * np.square(expected).sum()
+    monkeypatch.setattr(litert, "timed_in_turns", measured(1.2))
+    compress.export(wide, tmp_path / "dynamic.tflite", quantize="dynamic")
+
+
+def test_the_ratio_of_the_warning_is_measured(wide, tmp_path, recwarn):
+    dynamic = compress.export(wide, tmp_path / "dynamic.tflite", quantize="dynamic")
+    said = [str(found.message) for found in recwarn if "times as fast" in str(found.message)]
+    assert all(0 < float(re.search(r"runs ([\d.]+) times", text)[1]) <= 1 for text in said)
+    again = compress.latency_ratio(compress.export(wide, tmp_path / "float.tflite").path, dynamic.path, rounds=20)
+    assert again.median > 0
+
+
+SCRIPT = """
+import resource, sys
+import keras
+from keras_dlopt import compress
+export = sys.modules["keras_dlopt.compress.export"]
+model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(256)])
+
+def allow(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+def attempt(stage):
+    try:
+        compress.export(model, sys.argv[1])
+    except OSError as error:
+        print(stage, error)
+    allow(resource.RLIM_INFINITY)
+
+allow(20_000)
+attempt("converting:")
+convert = export._convert
+def convert_then_run_out(*arguments):
+    content = convert(*arguments)
+    allow(20_000)
+    return content
+export._convert = convert_then_run_out
+attempt("writing:")
+"""
+
+
+def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path):
+    """A real refusal by the system: no file of the process may exceed 20 kB, of which the weights alone have 64."""
+    (tmp_path / "temporary").mkdir()
+    path = tmp_path / "m.tflite"
+    path.write_bytes(b"before")
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TMPDIR": str(tmp_path / "temporary")}
+    done = subprocess.run([sys.executable, "-c", SCRIPT, str(path)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for stage in ("converting:", "writing:"):
+        line = next(line for line in done.stdout.splitlines() if line.startswith(stage))
+        assert "`export` could not write" in line and "File too large" in line and str(path) in line
+    assert path.read_bytes() == b"before"
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["m.tflite", "temporary"]
+    assert not list((tmp_path / "temporary").iterdir())
+
+
 def test_turns_of_one_file_with_itself(written):
     ratio = compress.latency_ratio(written.path, written.path, rounds=20)
     assert 0 < ratio.low <= ratio.median <= ratio.high
@@ -130,9 +260,18 @@ def aware():
 
 
 REFUSED = {
-    "path": (dense, {"path": "m.lite"}, r"`export\(path=...\)` must be a path that ends in .tflite"),
+    "path": (dense, {"path": "m.lite"}, r"`export\(path=...\)` must be a path that ends in .tflite or .keras"),
     "subclassed": (keras.Model, {}, r"`export\(model=...\)` must be a built Sequential or functional model"),
-    "two inputs": (two_inputs, {}, "with one input and one output"),
+    "both spellings": (dense, {"int8": True, "quantize": "dynamic"}, "left out, next to quantize='dynamic'"),
+    "unknown way": (dense, {"quantize": "int4"}, r"`export\(quantize=...\)` must be one of None, 'dynamic'"),
+    "integer ends of float": (dense, {"int8_ends": True}, r"`export\(int8_ends=...\)` must be False unless"),
+    "data that is not finite": (
+        dense,
+        {"int8": True, "representative": np.full((2, 4), np.nan)},
+        r"`export\(representative=...\)` must be made of finite numbers",
+    ),
+    "data of words": (dense, {"int8": True, "representative": np.full((2, 4), "a")}, "made of finite numbers"),
+    "half of the inputs": (two_inputs, {"check": np.ones((2, 4))}, "an array for each of the inputs"),
     "open shape": (lambda: keras.Sequential([keras.Input((None, 4)), layers.Dense(3)]), {}, "a fixed input shape"),
     "bfloat16": (bfloat16, {}, "layer `half` computes in bfloat16"),
     "integers without data": (dense, {"int8": True}, r"`export\(representative=...\)` must be given for int8=True"),
