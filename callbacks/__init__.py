@@ -3,10 +3,11 @@
 Every schedule of `keras_dlopt.schedules` is here under its own name, as a callback over the length of the run.
 """
 
+from keras_dlopt.callbacks.callback import Callback
 from keras_dlopt.callbacks.prune import Prune
 from keras_dlopt.callbacks.record_optimizer import RecordOptimizer
 from keras_dlopt.callbacks.schedule import SCHEDULE_CALLBACKS, ScheduleCallback
 
 globals().update(SCHEDULE_CALLBACKS)
 
-__all__ = ["Prune", "RecordOptimizer", "ScheduleCallback", *SCHEDULE_CALLBACKS]
+__all__ = ["Callback", "Prune", "RecordOptimizer", "ScheduleCallback", *SCHEDULE_CALLBACKS]

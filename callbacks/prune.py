@@ -4,15 +4,14 @@ import functools
 import warnings
 import weakref
 
-import keras
-
 from keras_dlopt import step
 from keras_dlopt.arguments import check_length, check_number, in_steps, invalid
+from keras_dlopt.callbacks.callback import Callback
 from keras_dlopt.callbacks.run_length import run_length
 from keras_dlopt.compress.pruning import Masks, cubic_plan, prunable_weights, schedule_plan, sparsity_of
 
 
-class Prune(keras.callbacks.Callback):
+class Prune(Callback):
     r"""Sets the smallest weights to zero while the model trains, and keeps them there.
 
     Of every kernel on its own, the share `sparsity` of smallest magnitudes is zeroed: kernels of dense, convolution,
@@ -82,6 +81,19 @@ class Prune(keras.callbacks.Callback):
         """
         made = cls(0.0, skip=skip)
         made._keeping = True
+        return made
+
+    def get_config(self):
+        """The constructor's arguments, and whether it is one of `keep`."""
+        return {**super().get_config(), "keep": self._keeping}
+
+    @classmethod
+    def from_config(cls, config):
+        """The callback of that configuration."""
+        config = dict(config)
+        keeping = config.pop("keep", False)
+        made = super().from_config(config)
+        made._keeping = keeping
         return made
 
     def on_train_begin(self, logs=None):
