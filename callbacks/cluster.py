@@ -2,15 +2,15 @@
 
 import weakref
 
-import keras
 from keras import ops
 
 from keras_dlopt import step
+from keras_dlopt.callbacks.callback import Callback
 from keras_dlopt.compress.clustering import Centroids, centroids_of, check_clusters
 from keras_dlopt.compress.prunable import as_choices, prunable_weights
 
 
-class Cluster(keras.callbacks.Callback):
+class Cluster(Callback):
     r"""Gives every kernel few different values when training starts, and trains these values.
 
     K-means finds each kernel's centroids in the weights that it has; so start from a trained model, with a small

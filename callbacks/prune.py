@@ -4,10 +4,9 @@ import functools
 import warnings
 import weakref
 
-import keras
-
 from keras_dlopt import step
 from keras_dlopt.arguments import check_choice, check_length, check_number, in_steps, invalid
+from keras_dlopt.callbacks.callback import Callback
 from keras_dlopt.callbacks.run_length import run_length
 from keras_dlopt.compress import patterns
 from keras_dlopt.compress.channels import channel_units
@@ -16,7 +15,7 @@ from keras_dlopt.compress.prunable import as_choices, prunable_weights
 from keras_dlopt.compress.sparsity import TOLERANCE, cubic_plan, schedule_plan, sparsity_of
 
 
-class Prune(keras.callbacks.Callback):
+class Prune(Callback):
     r"""Sets the least important weights to zero while the model trains, and keeps them there.
 
     What is pruned are kernels of dense, convolution, attention and recurrent layers, pointwise kernels of separable
@@ -130,6 +129,19 @@ class Prune(keras.callbacks.Callback):
         """
         made = cls(0.0, skip=skip, only=only, depthwise=depthwise)
         made._keeping = True
+        return made
+
+    def get_config(self):
+        """The constructor's arguments, and whether it is one of `keep`."""
+        return {**super().get_config(), "keep": self._keeping}
+
+    @classmethod
+    def from_config(cls, config):
+        """The callback of that configuration."""
+        config = dict(config)
+        keeping = config.pop("keep", False)
+        made = super().from_config(config)
+        made._keeping = keeping
         return made
 
     def on_train_begin(self, logs=None):

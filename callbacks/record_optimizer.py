@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_dlopt import step
 from keras_dlopt.arguments import check_number, invalid
+from keras_dlopt.callbacks.callback import Callback
 from keras_dlopt.callbacks.scalar_log import ScalarLog
 from keras_dlopt.distribute import is_chief
 
@@ -18,7 +19,7 @@ from keras_dlopt.distribute import is_chief
 _PATIENCE = 10.0
 
 
-class RecordOptimizer(keras.callbacks.Callback):
+class RecordOptimizer(Callback):
     r"""Logs learning rate, gradient norm and how far every update moves the weights, for TensorBoard.
 
     At every `every`-th update, counted from 0 by `optimizer.iterations`:

@@ -7,11 +7,11 @@ import typing
 import warnings
 import weakref
 
-import keras
 import numpy as np
 
 from keras_dlopt import schedules, step
 from keras_dlopt.arguments import invalid
+from keras_dlopt.callbacks.callback import Callback
 from keras_dlopt.callbacks.run_length import run_length
 
 # Optimizer -> name of the hyperparameter -> (the run, what ends the schedule): to end one whose run broke off before
@@ -19,7 +19,7 @@ from keras_dlopt.callbacks.run_length import run_length
 _following = weakref.WeakKeyDictionary()
 
 
-class ScheduleCallback(keras.callbacks.Callback):
+class ScheduleCallback(Callback):
     """Base of the callbacks of all schedules: `callbacks.OneCycle` is that of `schedules.OneCycle`, and so forth.
 
     It takes the schedule's arguments, `steps` by keyword and only if the length of the run is not to be taken: that
@@ -87,11 +87,6 @@ class ScheduleCallback(keras.callbacks.Callback):
     def get_config(self):
         """The constructor's arguments."""
         return {**self.schedule.get_config(), "of": self.of}
-
-    @classmethod
-    def from_config(cls, config):
-        """The callback of that configuration."""
-        return cls(**config)
 
     def on_train_begin(self, logs=None):
         optimizer = self.model.optimizer

@@ -1,0 +1,76 @@
+"""Every callback of ours gives its configuration and is made from it; a wrong order in `fit` is refused."""
+
+import json
+import pathlib
+import pickle
+
+import keras
+import numpy as np
+import pytest
+
+from keras_dlopt import callbacks
+from keras_dlopt.callbacks.callback import EVERY_OTHER, Callback
+
+
+class Early(Callback):
+    def __init__(self, path="a", schedule=None, *, names=()):
+        super().__init__()
+        self.schedule = schedule
+
+
+class Late(Callback):
+    after = ("Early", "EarlyStopping")
+
+
+class Last(Callback):
+    after = EVERY_OTHER
+
+
+def test_config_is_the_constructors_arguments_as_json():
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    config = json.loads(json.dumps(Early(pathlib.Path("x"), schedule, names=("a", "b")).get_config()))
+    assert (config["path"], config["names"]) == ("x", ["a", "b"])
+    made = Early.from_config(config)
+    assert made.get_config() == config
+    assert made.schedule.get_config() == schedule.get_config()
+
+
+def test_a_pickled_callback_keeps_its_config():
+    assert pickle.loads(pickle.dumps(callbacks.Prune(0.5, skip="x"))).get_config()["skip"] == "x"
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        callbacks.Prune(0.5, end=100),
+        callbacks.Prune.keep(),
+        callbacks.RecordOptimizer("logs", every=3),
+        callbacks.OneCycle(0.1),
+        callbacks.WarmupCosine(0.1, warmup=0.2, of="weight_decay"),
+    ],
+    ids=lambda callback: type(callback).__name__,
+)
+def test_round_trip(callback):
+    config = json.loads(json.dumps(callback.get_config()))
+    made = type(callback).from_config(config)
+    assert type(made) is type(callback) and made.get_config() == config
+    assert getattr(made, "_keeping", None) == getattr(callback, "_keeping", None)
+
+
+def fit(*used):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((2, 1)), np.ones((2, 1)), callbacks=list(used), verbose=0)
+
+
+def test_a_wrong_order_names_the_right_one():
+    with pytest.raises(ValueError, match=r"Late comes after Early, \[Early, Late\]"):
+        fit(Late(), Early())
+    with pytest.raises(ValueError, match=r"Late comes after EarlyStopping"):
+        fit(Late(), keras.callbacks.EarlyStopping("loss"))
+    with pytest.raises(ValueError, match=r"Last comes after Late"):
+        fit(Early(), Last(), Late())
+
+
+def test_the_right_order_trains():
+    fit(Early(), Late(), keras.callbacks.TerminateOnNaN(), Last())
