@@ -48,7 +48,7 @@ def network(name):
         model = keras.Model(inputs, layers.Dense(5000)(x), name=name)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     else:
-        model = getattr(keras.applications, name)(weights=None)
+        model = getattr(keras.applications, name)(weights=None, input_shape=(224, 224, 3))
         loss = "sparse_categorical_crossentropy"
     model.compile(keras.optimizers.Adam(1e-3), loss)
     return model
