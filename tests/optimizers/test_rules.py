@@ -219,5 +219,5 @@ def test_a_rule_that_needs_the_loss_says_so_when_there_is_none():
 
 def test_eager_and_compiled_rules_agree():
     for make in (UnitSteps, GlobalSteps, Transposed):
-        for a, b in zip(run_eager(make(0.1)), run_compiled(make(0.1)), strict=True):
+        for a, b in zip(run_eager(make(0.1), 40), run_compiled(make(0.1), 40), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5)
