@@ -143,6 +143,46 @@ def optimizers(parser):
     return run
 
 
+@command("prune and quantize a saved model, and report sizes, speed and accuracy before and after")
+def compress(parser):
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a .keras file of a compiled model")
+    add("--data", required=True, metavar="FILE", help=".npz with x and y, and x_test and y_test to score on")
+    add("--prune", type=_share, metavar="SHARE", help="share of weights to zero, such as .8")
+    add("--quantize", choices=("int8", "dynamic", "float16"), help="int8 is trained for, the others are not")
+    add("--epochs", type=_count, default=5, metavar="N", help="of training, for each of the two (default: 5)")
+    add("--learning-rate", type=float, default=1e-4, metavar="RATE", help="of Adam there (default: 1e-4)")
+    add("--out", default="runs/compress", metavar="FOLDER", help="where the files go (default: runs/compress)")
+
+    def run(arguments):
+        for file in (arguments.model, arguments.data):
+            if not os.path.isfile(file):
+                raise Refused(f"there is no file {file!r}")
+        if arguments.prune is None and arguments.quantize is None:
+            raise Refused("nothing to do: give --prune, --quantize, or both")
+        _import_keras_quietly()
+        _need_tensorflow()
+        from keras_dlopt import compress_command
+
+        try:
+            report = compress_command.run(
+                arguments.model,
+                arguments.data,
+                arguments.out,
+                prune=arguments.prune,
+                quantize=arguments.quantize,
+                epochs=arguments.epochs,
+                learning_rate=arguments.learning_rate,
+            )
+        except (ValueError, OSError) as reason:
+            raise Refused(str(reason)) from reason
+        print(report)
+        print(f"Written to {arguments.out}: before.tflite, after.tflite, after.keras, report.json, report.png")
+        return 0
+
+    return run
+
+
 @command("compile a model for a TPU, without one: whether its training fits, what it uses, what a TPU does not like")
 def preflight(parser):
     add = parser.add_argument
@@ -372,6 +412,16 @@ def _count(text):
     if not re.fullmatch("[0-9]+", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number >= 1. Received: {text!r}")
     return int(text)
+
+
+def _share(text):
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"must be a share in (0, 1). Received: {text!r}")
+    return share
 
 
 def _import_keras_quietly():

@@ -1,5 +1,6 @@
 """`keras-dlopt`: help, version, and one clear line for everything that cannot run."""
 
+import json
 import os
 import pathlib
 import re
@@ -254,3 +255,45 @@ def test_a_command_is_one_registered_function(monkeypatch, capsys):
     assert lines_of_refusal(["say-it", "no"], capsys) == ["keras-dlopt say-it: not that word"]
     assert cli.main(["say-it", "stop"]) == 130
     assert capsys.readouterr().err == "keras-dlopt say-it: interrupted\n"
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A trained model and its data, as files."""
+    import keras
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 160)
+    x = (np.eye(3)[y] @ rng.normal(size=(3, 12)) + 0.1 * rng.normal(size=(160, 12))).astype("float32")
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((12,)), keras.layers.Dense(20, activation="relu"), keras.layers.Dense(3)])
+    model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(x, y, epochs=10, verbose=0)
+    model.save(tmp_path / "model.keras")
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    return tmp_path
+
+
+def test_compress(saved, capsys):
+    files = [str(saved / "model.keras"), "--data", str(saved / "data.npz"), "--out", str(saved / "out")]
+    how = ["--prune", ".8", "--quantize", "int8", "--epochs", "3", "--learning-rate", "0.003"]
+    assert cli.main(["compress", *files, *how]) == 0
+    assert "accuracy: " in capsys.readouterr().out
+    found = json.loads((saved / "out" / "report.json").read_text())
+    assert found["operators"]["float32"] == {} and found["baseline"]["score"] == 1.0 and found["score"] > 0.8
+    assert found["sparsity"] == pytest.approx(0.8 * 300 / 323, abs=0.1)
+    names = ["after.keras", "after.tflite", "before.tflite", "report.json", "report.png"]
+    assert sorted(path.name for path in (saved / "out").iterdir()) == names
+
+
+def test_compress_refuses(saved, capsys):
+    model, data = str(saved / "model.keras"), str(saved / "data.npz")
+    refused = {
+        "there is no file 'none.keras'": ["none.keras", "--data", data, "--prune", ".5"],
+        "nothing to do: give --prune, --quantize, or both": [model, "--data", data],
+        "argument --prune: must be a share in (0, 1). Received: '80'": [model, "--data", data, "--prune", "80"],
+    }
+    for message, arguments in refused.items():
+        (line,) = lines_of_refusal(["compress", *arguments], capsys)
+        assert message in line

@@ -29,14 +29,21 @@ class Contents:
 
     Attributes:
         int8_tensors, float_tensors: names of the tensors of each kind, without the model's input and output.
-        float_operations: kinds of the operations that compute in float32.
-        constants: the weights: constant arrays, except the whole numbers that say shapes and axes.
+        float_operations, int8_operations: kinds of the operations that compute in float32, and in integers alone.
+        named_constants: the weights, as pairs (name, array): constants, except the whole numbers that say shapes and
+            axes.
     """
 
     int8_tensors: list
     float_tensors: list
     float_operations: list
-    constants: list
+    int8_operations: list
+    named_constants: list
+
+    @property
+    def constants(self):
+        """The weights' arrays."""
+        return [array for _, array in self.named_constants]
 
 
 def contents(content):
@@ -45,7 +52,7 @@ def contents(content):
     kinds = {code: kind for kind, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
     dtypes = {schema.TensorType.FLOAT32: "float32", schema.TensorType.INT8: "int8", schema.TensorType.INT32: "int32"}
     model = schema.ModelT.InitFromPackedBuf(content, 0)
-    found = Contents([], [], [], [])
+    found = Contents([], [], [], [], [])
     for graph in model.subgraphs:
         ends = {*graph.inputs, *graph.outputs}
         for index, tensor in enumerate(graph.tensors):
@@ -56,12 +63,14 @@ def contents(content):
             data = model.buffers[tensor.buffer].data
             scaled = tensor.quantization is not None and tensor.quantization.scale is not None
             if data is not None and dtype and (scaled or dtype != "int32"):
-                found.constants.append(np.frombuffer(bytes(data), dtype))
+                found.named_constants.append((tensor.name.decode(), np.frombuffer(bytes(data), dtype)))
         for operator in graph.operators:
             kind = kinds[model.operatorCodes[operator.opcodeIndex].builtinCode]
             touched = {dtypes.get(graph.tensors[i].type) for i in [*operator.inputs, *operator.outputs] if i >= 0}
             if "float32" in touched and kind not in ("QUANTIZE", "DEQUANTIZE"):
                 found.float_operations.append(kind)
+            elif "int8" in touched:
+                found.int8_operations.append(kind)
     return found
 
 

@@ -1,6 +1,7 @@
 """Counts and sizes against what is known of the model."""
 
 import gzip
+import json
 
 import keras
 import numpy as np
@@ -20,8 +21,17 @@ def model():
 def test_a_model_in_memory_is_its_weights(model):
     found = compress.report(model)
     content = np.append(np.arange(12), [0, 1, 0]).astype("float32").tobytes()
-    assert found == compress.Report(15, 12, 60, len(gzip.compress(content, mtime=0)))
+    size = len(gzip.compress(content, mtime=0))
+    assert (found.parameters, found.nonzeros, found.bytes, found.gzip_bytes) == (15, 12, 60, size)
     assert found.sparsity == 0.2
+    (layer,) = found.layers
+    assert (layer.name.split("/")[-1], layer.kind, layer.parameters, layer.nonzeros, layer.bytes) == (
+        "d",
+        "Dense",
+        15,
+        12,
+        60,
+    )
 
 
 @pytest.mark.both_backends
@@ -45,3 +55,38 @@ def test_a_litert_file_is_its_constants(model, tmp_path):
 def test_anything_else_is_refused(nothing):
     with pytest.raises(ValueError, match=r"`report\(model=...\)` must be a keras.Model or the path"):
         compress.report(nothing)
+
+
+@pytest.mark.both_backends
+def test_scores():
+    """Of a model that gives back its inputs."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, kernel_initializer="identity")])
+    x = np.eye(3, dtype="float32")[[0, 1, 2, 0]]
+    assert compress.report(model, x, np.array([0, 1, 2, 1])).score == 0.75
+    assert compress.report(model, x, np.eye(3)[[0, 1, 0, 1]]).score == 0.5
+    found = compress.report(model, x, x + [[0.0, 0.5, 0.0]])
+    assert (found.score_name, found.score) == ("mse", pytest.approx(0.25 / 3))
+    with pytest.raises(ValueError, match=r"report\(y=...\)` must be given together"):
+        compress.report(model, x)
+    with pytest.raises(ValueError, match=r"report\(y=...\)` must be targets of the model's outputs, of shape \(4, 3\)"):
+        compress.report(model, x, np.zeros((4, 2)))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="LiteRT's converter is TensorFlow's")
+def test_before_and_after(model, tmp_path):
+    rows = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+    targets = np.asarray(model(rows)).argmax(-1)
+    before = compress.export(model, tmp_path / "before.tflite")
+    after = compress.export(model, tmp_path / "after.tflite", int8=True, representative=rows)
+    found = compress.report(after.path, rows, targets, baseline=before.path)
+    assert found.baseline.score == 1.0 and 0.9 < found.score <= 1.0
+    assert found.operators["float32"] == {} and found.operators["int8"]["FULLY_CONNECTED"] == 1
+    assert found.baseline.operators["float32"] == {"FULLY_CONNECTED": 1}
+    assert found.latency.seconds > 0
+    shown = str(found)
+    assert "accuracy: " in shown and "(before: 1)" in shown and "times as fast on this machine" in shown
+    again = json.loads(json.dumps(found.as_dict()))
+    assert again["baseline"]["score"] == 1.0 and again["layers"][0]["parameters"] > 0
+    found.plot(tmp_path / "report.png")
+    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["after.tflite", "before.tflite", "report.png"]

@@ -1,0 +1,68 @@
+"""What `keras-dlopt compress` does: prunes and quantizes a saved model, and reports what that gained."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+
+from keras_dlopt import callbacks, compress
+from keras_dlopt.arguments import invalid
+from keras_dlopt.atomic import replacing
+
+
+def run(path, data, folder, *, prune=None, quantize=None, epochs=5, learning_rate=1e-4):
+    """Compresses a model file.
+
+    Args:
+        path: a `.keras` file of a compiled Sequential or functional model.
+        data: a `.npz` file with arrays x and y, and optionally x_test and y_test to score on; otherwise the last fifth
+            of the rows is kept out of training for that.
+        folder: where `before.tflite`, `after.tflite`, `after.keras`, `report.json` and `report.png` go.
+        prune: share of weights to zero while training, in (0, 1), or None.
+        quantize: "int8" (trained for it), "dynamic", "float16", or None.
+        epochs: of training for each of pruning and int8.
+        learning_rate: of Adam there.
+
+    Returns:
+        The `compress.Report` of `after.tflite` beside `before.tflite`.
+    """
+    model = keras.models.load_model(path)
+    if model.loss is None:
+        raise invalid(
+            "compress", "model", str(path), "a model that was compiled when it was saved"
+        )
+    (x, y), (x_test, y_test) = _load(data)
+    folder = pathlib.Path(folder)
+    before = compress.export(model, folder / "before.tflite")
+
+    def train(model, *used):
+        model.compile(keras.optimizers.Adam(learning_rate), loss)
+        model.fit(x, y, epochs=epochs, callbacks=list(used), verbose=2)
+
+    loss = model.loss
+    if prune is not None:
+        train(model, callbacks.Prune(prune))
+    if quantize == "int8":
+        model = compress.quantize_aware(model)
+        train(model, *([callbacks.Prune.keep()] if prune is not None else []))
+    after = compress.export(model, folder / "after.tflite", quantize=quantize, check=x_test[:500])
+    temporary = folder / ".after.keras"  # Keras wants the ending
+    model.save(temporary)
+    temporary.rename(folder / "after.keras")
+    report = compress.report(after.path, x_test, y_test, baseline=before.path)
+    with replacing(folder / "report.json") as temporary:
+        pathlib.Path(temporary).write_text(json.dumps(report.as_dict() | {"agreement": after.agreement}, indent=1))
+    report.plot(folder / "report.png")
+    return report
+
+
+def _load(data):
+    with np.load(data) as arrays:
+        found = {name: arrays[name] for name in arrays.files}
+    if not {"x", "y"} <= found.keys():
+        raise invalid("compress", "data", sorted(found), "a .npz file with arrays x and y")
+    if {"x_test", "y_test"} <= found.keys():
+        return (found["x"], found["y"]), (found["x_test"], found["y_test"])
+    kept = len(found["x"]) - len(found["x"]) // 5
+    return (found["x"][:kept], found["y"][:kept]), (found["x"][kept:], found["y"][kept:])
