@@ -1,3 +1,4 @@
+// Built from source 315f0d065d96c97f733097e8e50694528a5e21a03d0923f1bdd720fc32a33ca3; uPlot: MIT, (c) Leon Sorokin.
 // node_modules/uplot/dist/uPlot.min.css?inline
 var e = !0, t = "uplot", n = "u-hz", r = "u-vt", i = "u-title", a = "u-wrap", o = "u-under", s = "u-over", c = "u-axis", l = "u-off", u = "u-select", d = "u-cursor-x", f = "u-cursor-y", p = "u-cursor-pt", m = "u-legend", h = "u-live", g = "u-inline", _ = "u-series", v = "u-marker", y = "u-label", b = "u-value", x = "width", S = "height", C = "top", w = "bottom", T = "left", E = "right", D = "#000", ee = "#0000", te = "mousemove", ne = "mousedown", re = "mouseup", ie = "mouseenter", ae = "mouseleave", oe = "dblclick", se = "resize", O = "scroll", k = "change", ce = "dppxchange", le = "--", A = typeof window < "u", ue = A ? document : null, de = A ? window : null, j = A ? navigator : null, M, fe;
 function pe() {
@@ -2670,30 +2671,30 @@ async function oa(e) {
 		class: "message",
 		id: "alone"
 	}, J("h2", {}, "There is one run only"), J("p", {}, "Record another one into a folder beside it, and start TensorBoard on the folder of both:"), J("pre", {}, "RecordOptimizer(\"logs/adam\")\nRecordOptimizer(\"logs/lion\")\n\ntensorboard --logdir logs"))];
-	let s = a.stats.includes(r.stat) ? r.stat : a.stats[0], c = o.find((e) => e.name === r.other) ?? o[0], l = Xi(e), u = a.variables[l], d = !ra(s), f = [t, ...o].filter((e) => e.layout.variables.includes(u) && e.layout.stats.includes(s)).slice(0, aa), p = await Promise.all(f.map((e) => Q(e, "stat", { stat: s }))), m = [...new Set(p.flatMap((e) => Array.from(e.steps)))].sort((e, t) => e - t), h = f.map((e, t) => {
-		let n = zi(p[t], e.layout.variables.indexOf(u)), r = new Map(Array.from(p[t].steps, (e, t) => [e, n[t]]));
+	let s = a.stats.includes(r.stat) ? r.stat : a.stats[0], c = a.variables[Xi(e)], l = o.find((e) => e.name === r.other) ?? o.find((e) => e.layout.variables.includes(c)) ?? o[0], u = !ra(s), d = [t, ...o].filter((e) => e.layout.variables.includes(c) && e.layout.stats.includes(s)).slice(0, aa), f = await Promise.all(d.map((e) => Q(e, "stat", { stat: s }))), p = [...new Set(f.flatMap((e) => Array.from(e.steps)))].sort((e, t) => e - t), m = d.map((e, t) => {
+		let n = zi(f[t], e.layout.variables.indexOf(c)), r = new Map(Array.from(f[t].steps, (e, t) => [e, n[t]]));
 		return {
 			label: e.name,
-			values: m.map((e) => r.get(e) ?? NaN)
+			values: p.map((e) => r.get(e) ?? NaN)
 		};
-	}), g = c.layout.stats.includes(s) ? await sa(e, t, c, s, d) : J("p", { class: "nothing" }, `${c.name} has not recorded ${xi(s)}.`);
+	}), h = l.layout.stats.includes(s) ? await sa(e, t, l, s, u) : J("p", { class: "nothing" }, `${l.name} has not recorded ${xi(s)}.`);
 	return [
 		J("section", { class: "bar" }, pi("Statistic", a.stats, s, (e) => i({ stat: e }), "stat", xi), Zi(e)),
 		Fi({
 			name: `compare_${s}`,
-			title: `${xi(s)} of ${u}`,
-			steps: m,
-			lines: h,
-			log: d,
+			title: `${xi(s)} of ${c}`,
+			steps: p,
+			lines: m,
+			log: u,
 			marks: s === "ratio" ? [{
 				at: -3,
 				text: "−3: rule of thumb"
 			}] : [],
 			height: 240
 		}),
-		J("section", { class: "bar" }, pi("Difference to", o.map((e) => e.name), c.name, (e) => i({ other: e }), "other"), ...Yi(e, 0).slice(1, 2)),
-		g,
-		J("p", { class: "hint" }, `Steps and layers that both runs have. Blue: larger in ${c.name}; orange: larger in ${t.name}.`)
+		J("section", { class: "bar" }, pi("Difference to", o.map((e) => e.name), l.name, (e) => i({ other: e }), "other"), ...Yi(e, 0).slice(1, 2)),
+		h,
+		J("p", { class: "hint" }, `Steps and layers that both runs have. Blue: larger in ${l.name}; orange: larger in ${t.name}.`)
 	];
 }
 async function sa(e, t, n, r, i) {
@@ -3049,7 +3050,7 @@ async function va() {
 		])]) === e ? l() : await u();
 	}
 	document.addEventListener("keydown", (e) => {
-		let t = e.target instanceof HTMLInputElement || e.target instanceof HTMLSelectElement;
+		let t = e.target instanceof Element && e.target.matches("input[type=search], select");
 		if (e.ctrlKey || e.metaKey || e.altKey || t && e.key !== "Escape") return;
 		let n = Object.keys(ga);
 		if (e.key >= "1" && e.key <= String(n.length)) s({ screen: n[Number(e.key) - 1] });
@@ -3063,7 +3064,7 @@ async function va() {
 	}), (parent === window ? window : parent).addEventListener("hashchange", () => {
 		let e = Hi();
 		Object.keys(e).length && JSON.stringify(e) !== JSON.stringify(i) && (i = e, u());
-	}), ji(() => void (r.length && u())), n.append(Qi()), await d(), await u();
+	}), ji(() => void (r.length && u())), n.append(Qi()), window.focus(), await d(), await u();
 	let f = async () => {
 		document.hidden || await d(), setTimeout(f, _a);
 	};

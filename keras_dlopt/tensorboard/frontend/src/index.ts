@@ -107,7 +107,7 @@ export async function render() {
   }
 
   document.addEventListener("keydown", (event) => {
-    const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
+    const typing = event.target instanceof Element && event.target.matches("input[type=search], select");
     if (event.ctrlKey || event.metaKey || event.altKey || (typing && event.key !== "Escape")) return;
     const names = Object.keys(SCREENS);
     if (event.key >= "1" && event.key <= String(names.length)) go({ screen: names[Number(event.key) - 1] });
@@ -130,6 +130,7 @@ export async function render() {
   });
   followTheme(() => void (runs.length && draw()));
   main.append(loading());
+  window.focus(); // keys go to the frame from the start
   await poll();
   await draw();
   const again = async () => {

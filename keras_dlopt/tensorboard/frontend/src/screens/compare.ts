@@ -16,9 +16,8 @@ export async function compare(view: View): Promise<Node[]> {
   if (!others.length)
     return [el("div", { class: "message", id: "alone" }, el("h2", {}, "There is one run only"), el("p", {}, "Record another one into a folder beside it, and start TensorBoard on the folder of both:"), el("pre", {}, 'RecordOptimizer("logs/adam")\nRecordOptimizer("logs/lion")\n\ntensorboard --logdir logs'))];
   const stat = layout.stats.includes(state.stat) ? state.stat : layout.stats[0];
-  const other = others.find((found) => found.name === state.other) ?? others[0];
-  const layer = layerOf(view);
-  const name = layout.variables[layer];
+  const name = layout.variables[layerOf(view)];
+  const other = others.find((found) => found.name === state.other) ?? others.find((found) => found.layout!.variables.includes(name)) ?? others[0];
   const log = !isLinear(stat);
   const having = [run, ...others].filter((found) => found.layout!.variables.includes(name) && found.layout!.stats.includes(stat)).slice(0, MOST);
   const tables = await Promise.all(having.map((found) => table(found, "stat", { stat })));
