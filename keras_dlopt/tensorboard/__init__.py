@@ -4,6 +4,7 @@
 model is recorded, so that `tensorboard` starts without them.
 """
 
+from keras_dlopt.tensorboard.pictures import plot
 from keras_dlopt.tensorboard.records import Run, read
 
-__all__ = ["Run", "read"]
+__all__ = ["Run", "plot", "read"]

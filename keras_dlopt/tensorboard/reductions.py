@@ -1,15 +1,18 @@
 """Statistics of many variables at once: those of equal size are the rows of a matrix, large ones stand alone."""
 
+import functools
 import math
 
 import keras
 from keras import ops
 
+from keras_dlopt.optimizers.executor.tiles import compiled_by_xla
 from keras_dlopt.tensorboard.format import BINS, LOWEST_EXPONENT, OCTAVES
 
 # Elements from which on a variable is not copied together with others.
 _LARGE = 2**15
 _SAMPLE = 1024
+_PARTS = 16
 
 
 def matrices(tensors):
@@ -53,16 +56,32 @@ def in_order(order, parts, count):
     return whole if order == sorted(order) else ops.take(whole, sorted(range(count), key=order.__getitem__), axis=1)
 
 
+def _folded(values, join):
+    """Sixteen parts of each large row, joined element by element: what is left to reduce is a sixteenth.
+
+    On a processor XLA reduces one number after the other; this makes it three times as fast.
+    """
+    count, size = values.shape
+    if size < _LARGE or size % _PARTS or not compiled_by_xla():
+        return values
+    parts = ops.reshape(values, (count, _PARTS, size // _PARTS))
+    return functools.reduce(join, [parts[:, i] for i in range(_PARTS)])
+
+
+def _sum(values):
+    return ops.sum(_folded(values, ops.add), axis=1)
+
+
 def norm(rows):
-    return ops.sqrt(ops.sum(ops.square(rows), axis=1))
+    return ops.sqrt(_sum(ops.square(rows)))
 
 
 def largest(rows):
-    return ops.max(ops.abs(rows), axis=1)
+    return ops.max(_folded(ops.abs(rows), ops.maximum), axis=1)
 
 
 def mean(rows):
-    return ops.mean(rows, axis=1)
+    return _sum(rows) / rows.shape[1]
 
 
 def zeros(rows):
@@ -81,7 +100,7 @@ def above(limit):
 
 
 def _share(condition):
-    return ops.mean(ops.cast(condition, "float32"), axis=1)
+    return mean(ops.cast(condition, "float32"))
 
 
 def stride(size):

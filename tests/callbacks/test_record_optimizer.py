@@ -161,6 +161,26 @@ def test_long_runs_go_round_the_ring_and_second_runs_go_on(tmp_path):
     assert read(tmp_path).steps.tolist() == list(range(308))
 
 
+@pytest.mark.both_backends
+def test_large_variables_compiled_by_xla_are_summed_right(tmp_path):
+    model = keras.Sequential([keras.Input((256,)), keras.layers.Dense(256, name="wide")], name="net")
+    model.compile(keras.optimizers.SGD(0.0, momentum=0.9), "mse", jit_compile=True)
+    kernel = keras.ops.convert_to_numpy(model.layers[0].kernel).copy()
+    kernel[:64] = 0
+    model.layers[0].kernel.assign(kernel)
+    x, y = RNG.normal(size=(8, 256)).astype("float32"), RNG.normal(size=(8, 256)).astype("float32")
+    model.fit(x, y, 8, verbose=0, callbacks=[callbacks.RecordOptimizer(tmp_path)])
+    run, gradient = read(tmp_path), 2 * x.T @ (x @ kernel - y) / y.size
+    expected = {
+        "gradient_norm": np.linalg.norm(gradient),
+        "gradient_max": np.abs(gradient).max(),
+        "weight_norm": np.linalg.norm(kernel),
+        "weight_zeros": 0.25,
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(run.stat(name)[0, 0], value, rtol=1e-4, err_msg=name)
+
+
 # One model for many claims: a mask, all slots, histograms, clipping, quantization ranges.
 
 
