@@ -188,7 +188,11 @@ def test_all_points_are_kept_and_are_what_was_written(tab, data):
     assert tab.text("[data-value=records]") == "240"
     assert tab.text("[data-value='gradient norm']") == shown(whole[-1, 1])
     assert tab.text("[data-value='update / weight']") == shown(whole[-1, 4])
-    assert tab.text("[data-value=state]") == "96 kB" and tab.text("[data-value=health]") == "Looks healthy"
+    assert (
+        tab.text("#fine")
+        and tab.text("[data-value=state]") == "96 kB"
+        and tab.text("[data-value=health]") == "Looks healthy"
+    )
 
 
 def test_each_layer_shows_its_numbers(fast_tab, data):
@@ -215,6 +219,7 @@ def test_each_layer_shows_its_numbers(fast_tab, data):
 
 def test_cards_name_the_layer_and_lead_to_it(fast_tab):
     fast_tab.open(run="b")
+    fast_tab.frame.wait_for_selector(".finding")
     assert fast_tab.text("[data-value=health]") == "1 to fix" and "3 records were dropped" in fast_tab.text("#dropped")
     card = fast_tab.frame.locator("[data-rule=nonfinite]")
     assert "step 200" in card.inner_text() and "red" in card.get_attribute("class")

@@ -1,4 +1,4 @@
-// Built from source 315f0d065d96c97f733097e8e50694528a5e21a03d0923f1bdd720fc32a33ca3; uPlot: MIT, (c) Leon Sorokin.
+// Built from source f4579df7bcca17d3403d77bfe88df5e0623ca1c2fa7c4183395025560ac42ac6; uPlot: MIT, (c) Leon Sorokin.
 // node_modules/uplot/dist/uPlot.min.css?inline
 var e = !0, t = "uplot", n = "u-hz", r = "u-vt", i = "u-title", a = "u-wrap", o = "u-under", s = "u-over", c = "u-axis", l = "u-off", u = "u-select", d = "u-cursor-x", f = "u-cursor-y", p = "u-cursor-pt", m = "u-legend", h = "u-live", g = "u-inline", _ = "u-series", v = "u-marker", y = "u-label", b = "u-value", x = "width", S = "height", C = "top", w = "bottom", T = "left", E = "right", D = "#000", ee = "#0000", te = "mousemove", ne = "mousedown", re = "mouseup", ie = "mouseenter", ae = "mouseleave", oe = "dblclick", se = "resize", O = "scroll", k = "change", ce = "dppxchange", le = "--", A = typeof window < "u", ue = A ? document : null, de = A ? window : null, j = A ? navigator : null, M, fe;
 function pe() {
@@ -2916,7 +2916,7 @@ async function fa({ run: e, state: t, go: n }) {
 // src/screens/overview.ts
 var pa = 4;
 async function ma({ run: e, go: t }) {
-	let n = e.layout, [r, i] = await Promise.all([Q(e, "globals"), Z(e)]), a = (e) => zi(r, n.globals.indexOf(e)), o = $(r), s = (e) => o[n.globals.indexOf(e)], c = n.state.reduce((e, t) => e + t.bytes, 0), l = n.shapes.reduce((e, t) => e + t.reduce((e, t) => e * t, 1), 0), u = s("dropped"), d = (e, t, n = "") => J("div", { class: "tile" }, J("span", {}, e), J("strong", { "data-value": e }, t), J("small", {}, n)), f = (e) => {
+	let n = e.layout, r = await Q(e, "globals"), i = (e) => zi(r, n.globals.indexOf(e)), a = $(r), o = (e) => a[n.globals.indexOf(e)], s = n.state.reduce((e, t) => e + t.bytes, 0), c = n.shapes.reduce((e, t) => e + t.reduce((e, t) => e * t, 1), 0), l = o("dropped"), u = (e, t, n = "") => J("div", { class: "tile" }, J("span", {}, e), J("strong", { "data-value": e }, t), J("small", {}, n)), d = (e) => {
 		let { level: r, variables: i } = e, a = i.slice(0, pa).map((r, i) => {
 			let a = n.variables[r];
 			return J("li", {}, J("button", {
@@ -2940,29 +2940,32 @@ async function ma({ run: e, go: t }) {
 				search: ""
 			})
 		}, `and ${i.length - pa} more, on the map`) : null, J("small", {}, `${xi(e.stat)}, step ${vi(e.step)}`));
-	}, p = (e, t, n) => Fi({
+	}, f = (e, t, n) => Fi({
 		name: e,
 		title: t,
 		steps: r.steps,
 		lines: [{
 			label: t,
-			values: a(e)
+			values: i(e)
 		}],
 		log: n,
 		height: 170
-	}), [m, h] = ["red", "amber"].map((e) => i.filter((t) => t.level === e).length);
-	return [
-		J("section", { class: "tiles" }, d("health", m ? `${m} to fix` : h ? `${h} to look at` : "Looks healthy", i.length ? "see the cards" : "no check found anything"), d("learning rate", Y(s("learning_rate")), n.optimizer), d("gradient norm", Y(s("gradient_norm")), Number.isNaN(s("clipped")) ? "not clipped" : `clipped share ${Y(s("clipped"))}`), d("update / weight", Y(s("update_ratio")), "rule of thumb: 0.001"), d("records", vi(r.steps.length), `every ${vi(n.every)} updates${Number.isFinite(s("loss_scale")) ? `, loss scale ${Y(s("loss_scale"))}` : ""}`), d("state", yi(c), `${vi(n.variables.length)} variables, ${Y(c / l)} bytes a parameter`)),
-		ta(r.skipped),
-		u > 0 ? J("p", {
-			class: "warning",
-			id: "dropped"
-		}, `${vi(u)} records were dropped: the disk was slower than training. Record less often.`) : null,
-		i.length ? J("section", { class: "findings" }, ...i.map(f)) : J("p", {
+	}), p = J("div", { class: "tile" }, J("span", {}, "health"), J("strong", {}, "…"), J("small", {}, "checking all layers")), m = J("section", { class: "findings" });
+	return Z(e).then((e) => {
+		let [t, n] = ["red", "amber"].map((t) => e.filter((e) => e.level === t).length), r = t ? `${t} to fix` : n ? `${n} to look at` : "Looks healthy";
+		p.replaceChildren(...u("health", r, e.length ? "see the cards" : "no check found anything").childNodes), e.length ? m.replaceChildren(...e.map(d)) : m.replaceWith(J("p", {
 			class: "fine",
 			id: "fine"
-		}, "✓ All gradients are finite and alive, no norm explodes, and updates are within 1e-5 to 1e-1 of the weights."),
-		J("section", { class: "three" }, p("gradient_norm", "gradient norm", !0), p("update_ratio", "update / weight", !0), p("learning_rate", "learning rate", !1))
+		}, "✓ All gradients are finite and alive, no norm explodes, and updates are within 1e-5 to 1e-1 of the weights."));
+	}, (e) => m.replaceChildren(ea(e))), [
+		J("section", { class: "tiles" }, p, u("learning rate", Y(o("learning_rate")), n.optimizer), u("gradient norm", Y(o("gradient_norm")), Number.isNaN(o("clipped")) ? "not clipped" : `clipped share ${Y(o("clipped"))}`), u("update / weight", Y(o("update_ratio")), "rule of thumb: 0.001"), u("records", vi(r.steps.length), `every ${vi(n.every)} updates${Number.isFinite(o("loss_scale")) ? `, loss scale ${Y(o("loss_scale"))}` : ""}`), u("state", yi(s), `${vi(n.variables.length)} variables, ${Y(s / c)} bytes a parameter`)),
+		ta(r.skipped),
+		l > 0 ? J("p", {
+			class: "warning",
+			id: "dropped"
+		}, `${vi(l)} records were dropped: the disk was slower than training. Record less often.`) : null,
+		m,
+		J("section", { class: "three" }, f("gradient_norm", "gradient norm", !0), f("update_ratio", "update / weight", !0), f("learning_rate", "learning rate", !1))
 	].filter((e) => e !== null);
 }
 // src/style.css?inline

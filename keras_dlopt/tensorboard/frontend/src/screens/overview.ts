@@ -2,14 +2,14 @@ import { chart } from "../chart";
 import { column, health, lastRow, table, type Finding } from "../data";
 import { el } from "../dom";
 import { bytes, number, title, whole } from "../format";
-import { skipped } from "../messages";
+import { failed, skipped } from "../messages";
 import type { View } from "../index";
 
 const NAMED = 4;
 
 export async function overview({ run, go }: View): Promise<Node[]> {
   const layout = run.layout!;
-  const [data, found] = await Promise.all([table(run, "globals"), health(run)]);
+  const data = await table(run, "globals");
   const of = (name: string) => column(data, layout.globals.indexOf(name));
   const last = lastRow(data);
   const now = (name: string) => last[layout.globals.indexOf(name)];
@@ -36,12 +36,21 @@ export async function overview({ run, go }: View): Promise<Node[]> {
   };
   const line = (name: string, text: string, log: boolean) =>
     chart({ name, title: text, steps: data.steps, lines: [{ label: text, values: of(name) }], log, height: 170 });
-  const [red, amber] = ["red", "amber"].map((level) => found.filter((finding) => finding.level === level).length);
-  const verdict = red ? `${red} to fix` : amber ? `${amber} to look at` : "Looks healthy";
+  // The checks read many statistics: they come when they are ready.
+  const verdict = el("div", { class: "tile" }, el("span", {}, "health"), el("strong", {}, "…"), el("small", {}, "checking all layers"));
+  const cards = el("section", { class: "findings" });
+  const judge = (found: Finding[]) => {
+    const [red, amber] = ["red", "amber"].map((level) => found.filter((finding) => finding.level === level).length);
+    const text = red ? `${red} to fix` : amber ? `${amber} to look at` : "Looks healthy";
+    verdict.replaceChildren(...tile("health", text, found.length ? "see the cards" : "no check found anything").childNodes);
+    if (found.length) cards.replaceChildren(...found.map(card));
+    else cards.replaceWith(el("p", { class: "fine", id: "fine" }, "✓ All gradients are finite and alive, no norm explodes, and updates are within 1e-5 to 1e-1 of the weights."));
+  };
+  health(run).then(judge, (error) => cards.replaceChildren(failed(error)));
 
   return [
     el("section", { class: "tiles" },
-      tile("health", verdict, found.length ? "see the cards" : "no check found anything"),
+      verdict,
       tile("learning rate", number(now("learning_rate")), layout.optimizer),
       tile("gradient norm", number(now("gradient_norm")), Number.isNaN(now("clipped")) ? "not clipped" : `clipped share ${number(now("clipped"))}`),
       tile("update / weight", number(now("update_ratio")), "rule of thumb: 0.001"),
@@ -49,9 +58,7 @@ export async function overview({ run, go }: View): Promise<Node[]> {
       tile("state", bytes(state), `${whole(layout.variables.length)} variables, ${number(state / parameters)} bytes a parameter`)),
     skipped(data.skipped),
     dropped > 0 ? el("p", { class: "warning", id: "dropped" }, `${whole(dropped)} records were dropped: the disk was slower than training. Record less often.`) : null,
-    found.length
-      ? el("section", { class: "findings" }, ...found.map(card))
-      : el("p", { class: "fine", id: "fine" }, "✓ All gradients are finite and alive, no norm explodes, and updates are within 1e-5 to 1e-1 of the weights."),
+    cards,
     el("section", { class: "three" },
       line("gradient_norm", "gradient norm", true),
       line("update_ratio", "update / weight", true),
