@@ -160,9 +160,9 @@ def report(results):
     lines = [
         "# What recording costs",
         "",
-        f"`python benchmarks/recording.py`: {machine}; Adam, float32; medians of paired ratios to",
-        "the same model without recording in the same round (middle half of the rounds), 100 steps a turn; wall time,",
-        "and the processor time of all threads, which tells more on a machine that is not idle.",
+        f"`python benchmarks/recording.py`: {machine}; Adam, float32.",
+        "Medians of paired ratios to the same model without recording in the same round (middle half of the rounds), 100",
+        "steps a turn; wall time, and the processor time of all threads, which tells more on a machine that is not idle.",
         "",
         "| case | ms a step | " + " | ".join(CONTENDERS[1:]) + " |",
         "|---" * (len(CONTENDERS) + 1) + "|",
