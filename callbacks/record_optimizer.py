@@ -1,4 +1,4 @@
-"""What the optimizer does, as TensorBoard scalars."""
+"""What the optimizer does, layer by layer, for TensorBoard's tab "Optimizer"."""
 
 import os
 import time
@@ -7,43 +7,57 @@ import weakref
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_dlopt import step
 from keras_dlopt.arguments import check_number, invalid
 from keras_dlopt.callbacks.callback import Callback
-from keras_dlopt.callbacks.scalar_log import ScalarLog
+from keras_dlopt.compress.quantization import fake_quant_layers
 from keras_dlopt.distribute import is_chief
+from keras_dlopt.step.two_traces import TwoTraces
+from keras_dlopt.tensorboard.measure import Measure, Rows
+from keras_dlopt.tensorboard.writer import RecordWriter
 
 # The longest a recorded row waits in the ring, in seconds, before the host fetches it.
 _PATIENCE = 10.0
+_ROWS = 16
 
 
 class RecordOptimizer(Callback):
-    r"""Logs learning rate, gradient norm and how far every update moves the weights, for TensorBoard.
+    r"""Records gradients, updates, weights and the optimizer's state, variable by variable: one line, any optimizer.
 
-    At every `every`-th update, counted from 0 by `optimizer.iterations`:
+    `tensorboard --logdir LOGDIR` shows them in the tab "Optimizer"; `keras_dlopt.tensorboard.read` gives arrays. At
+    every `every`-th update, counted from 0 by `optimizer.iterations`, of each variable $w$ with gradient $g$:
 
-    | tag | value |
+    | statistic | value |
     | --- | --- |
-    | `optimizer/learning_rate` | the rate the update used, without the multipliers of parameter groups |
-    | `optimizer/gradient_norm` | $\lVert g \rVert_2$ of the gradients of all variables, before clipping |
-    | `optimizer/update_ratio` | $\lVert w_{t+1} - w_t \rVert_2 \,/\, \lVert w_t \rVert_2$ over all variables
-    | | `update_ratio/PATH` | the same for each variable alone; none while it is all zeros |
+    | `gradient_norm`, `gradient_max` | $\lVert g \rVert_2$ and $\max \lvert g \rvert$, before clipping |
+    | `gradient_zeros`, `gradient_nonfinite` | shares of elements that are 0, and that are NaN or infinite |
+    | `update_norm`, `weight_norm` | $\lVert w_{t+1} - w_t \rVert_2$ and $\lVert w_t \rVert_2$ |
+    | `ratio` | $\log_{10}$ of their quotient: near -3 is the rule of thumb |
+    | `effective_rate` | $\lVert w_{t+1} - w_t \rVert_2 \,/\, \lVert g \rVert_2$: the rate of plain gradient descent |
+    | `weight_zeros`, `mask_changes` | shares of zeros, and of weights that turned to or from 0 since the last record |
+    | `m_norm`, `m_mean`, `v_norm`, ... | $\lVert \cdot \rVert_2$ and mean of every slot of the optimizer |
+    | `trust_ratio` | what LAMB and LARS multiply the rate with |
 
-    A ratio near 1e-3 is the usual rule of thumb: far below nothing is learned, far above training is
-    unstable. Gradients are those of the whole batch: summed over replicas, averaged over
-    `gradient_accumulation_steps`, unscaled. Steps that a loss scale skips are no updates. NaN and infinity
-    are logged as they are.
+    and histograms of $g$, the update, $m$ and $v$ in bins of powers of two; of the whole step the learning rate, the
+    norm of all gradients, `update_ratio` over all weights, the share that is clipped, the loss scale; and the ranges of
+    fake-quantization layers with the share of values outside. Histograms and `mask_changes` look at a sample of at
+    least 1,024 elements of a variable, evenly spread; all else at all elements.
 
-    The numbers are taken inside the compiled step and wait there in a small ring; the host fetches many at a
-    time, and a thread writes the file. On all but recorded steps the cost is that of keeping the weights for
-    a comparison; under `tf.distribute` the gradients are summed over the replicas a second time. What is
-    recorded is written even if the run breaks off: when the callback is let go, when it is next used, or when
-    Python ends. Of several workers only the first writes.
+    Gradients are those of the whole batch: summed over replicas, averaged over `gradient_accumulation_steps`,
+    unscaled. Steps that a loss scale skips are no updates. NaN and infinity are recorded as they are.
+
+    The numbers are taken inside the compiled step and wait there in a small ring; the host fetches several at a time,
+    and a thread writes the file. The step is compiled twice, with and without recording, and the host picks one: steps
+    that are not recorded cost nothing. (With `steps_per_execution` above 1 it picks for as many steps at once, and the
+    steps of a recording execution cost what a conditional costs.) Rows that the disk is too slow for are dropped; the
+    number is recorded, too. What is recorded is written even if the run breaks off: at once if it breaks off in a
+    step, else when the callback is let go, when it is next used, or when Python ends. Of several
+    workers only the first writes.
 
     Args:
-        logdir: folder for the event file; made if it does not exist. `tensorboard --logdir` shows it.
+        logdir: folder for the event file; made if it does not exist. Each run of `fit` adds a file, and goes on where
+            the last one ended. Runs to be compared get folders side by side.
         every: number of updates from one record to the next, >= 1. Defaults to 100.
 
     Raises:
@@ -52,17 +66,20 @@ class RecordOptimizer(Callback):
     Example:
 
     >>> import keras, numpy as np, tempfile
-    >>> from keras_dlopt import callbacks
-    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="out")])
+    >>> from keras_dlopt import callbacks, tensorboard
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="out")], name="net")
     >>> model.compile(keras.optimizers.SGD(0.5), "mse")
     >>> logdir = tempfile.mkdtemp()
     >>> x, y = np.ones((40, 2)), np.ones((40, 1))
     >>> recorder = callbacks.RecordOptimizer(logdir, every=4)
     >>> _ = model.fit(x, y, batch_size=4, callbacks=[recorder], verbose=0)
-    >>> from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    >>> log = EventAccumulator(logdir).Reload()
-    >>> [(event.step, event.value) for event in log.Scalars("optimizer/learning_rate")]
-    [(0, 0.5), (4, 0.5), (8, 0.5)]
+    >>> run = tensorboard.read(logdir)["."]
+    >>> run.steps, run.variables
+    (array([0, 4, 8]), ['net/out/kernel', 'net/out/bias'])
+    >>> run.stat("effective_rate").round(3)      # without momentum it is the learning rate, for as long as g is not 0
+    array([[0.5, 0.5],
+           [0.5, 0.5],
+           [0.5, 0.5]], dtype=float32)
     """
 
     def __init__(self, logdir, every=100):
@@ -78,142 +95,142 @@ class RecordOptimizer(Callback):
     def on_train_begin(self, logs=None):
         if self._finish is not None:
             self._finish()
-        model = self.model
-        self._batches = getattr(model, "steps_per_execution", 1)
-        ring = 32 + 2 * -(-self._batches // self.every)
-        self._observer = _Measure(self.every, ring)
-        step.attach(model.optimizer, self._observer, model)
-        log = ScalarLog(self.logdir) if is_chief() else _Nowhere()
-        # Not a method of this callback, which would keep it alive: it must run when the callback is gone.
-        self._finish = weakref.finalize(self, _finish, self._observer, log)
-        self._log = log
-        # How many batches may run until the ring is half full.
-        updates = (ring // 2) * self.every
-        self._fetch_after = max(1, updates * (self._observer.optimizer.gradient_accumulation_steps or 1))
-        self._since, self._fetched = 0, time.monotonic()
+        self._recording = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # Not before: after what the other callbacks attach when training begins, so as to see the weights they leave.
+        if self._recording is None:
+            writer = RecordWriter(self.logdir) if is_chief() else _Nowhere()
+            self._recording = _Recording(self.model, writer, self.every)
+            # Not a method of this callback, which would keep it alive: it must run when the callback is gone.
+            self._finish = weakref.finalize(self, self._recording.finish)
+        self._recording.count = None
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._recording.choose()
 
     def on_train_batch_end(self, batch, logs=None):
-        self._since += self._batches
-        late = time.monotonic() - self._fetched > _PATIENCE
-        if self._since + self._batches > self._fetch_after or late:
-            self._fetch()
+        self._recording.done()
 
     def on_epoch_end(self, epoch, logs=None):
-        self._fetch()
+        self._recording.fetch()
 
     def on_train_end(self, logs=None):
-        self._finish()
-
-    def _fetch(self):
-        _ = self.model  # on JAX this hands the state back to the variables
-        self._observer.write_to(self._log)
-        self._since, self._fetched = 0, time.monotonic()
+        if self._finish is not None:
+            self._finish()
 
 
 class _Nowhere:
-    """The log of the workers that write none."""
+    """The writer of the workers that write nothing."""
 
-    def write(self, step, scalars):
+    def offer(self, batch):
+        return True
+
+    def flush(self):
         pass
 
-    def close(self):
-        pass
+    close = flush
 
 
-def _finish(observer, log):
-    try:
-        observer.write_to(log)
-    except RuntimeError as error:  # JAX: a step that broke off has taken the ring with it
-        warnings.warn(f"RecordOptimizer: the last records are lost ({error}).", stacklevel=2)
-    finally:
-        log.close()
-        if observer.optimizer is not None:
-            step.detach(observer.optimizer, observer)
+class _Recording:
+    """One run of `fit`: when to record, when to fetch."""
 
+    def __init__(self, model, writer, every):
+        self.model, self.writer, self.every = model, writer, every
+        self.batches = getattr(model, "steps_per_execution", 1)
+        self.quantizers = [layer for layer in fake_quant_layers(model) if layer.limits is None]
+        names = [layer.path for layer in self.quantizers]
+        rows = _ROWS + 2 * -(-self.batches // every)
+        self.measure = Measure(model.optimizer, every, rows, self.batches, names)
+        step.attach(model.optimizer, self.measure, model)
+        self.optimizer = self.measure.optimizer
+        self.accumulated = self.optimizer.gradient_accumulation_steps or 1
+        self.period = every * self.accumulated
+        # A loss scale skips updates, which the host cannot count.
+        self.skips = model.optimizer is not self.optimizer
+        self.traces = TwoTraces(model, self.measure, self._broke_off)
+        self.rows, self.waiting, self.fetched = None, 0, time.monotonic()
+        self.noted, self.count = {}, None
 
-class _Measure(step.Observer):
-    """Fills the ring: row n // every holds update n's rate, gradient norm, step norms and weight norms."""
+    def count_anew(self):
+        """Asks the optimizer how many batches it has seen."""
+        _hand_back(self.model)
+        self.count = int(keras.ops.convert_to_numpy(self.optimizer._iterations))
 
-    def __init__(self, every, rows):
-        self.every, self.rows = every, rows
-        self.last = -1
-        self.ring = None
+    def choose(self):
+        """Whether the batches to come make an update to be recorded: the last batch of `period`."""
+        self.traces.install()
+        # At an epoch's first batch, and not when it begins: what is then restored has been by now.
+        if self.count is None or (self.skips and self._is_due()):
+            self.count_anew()
+        self.traces.chosen = self._is_due()
 
-    def build(self, optimizer, variables):
-        self.paths = _unique([getattr(v, "path", v.name) for v in variables])
-        self.ring = self.add_variable((self.rows, 2 + 2 * len(variables)), "float32", name="ring")
-        # A column of whole numbers: float32 would lose those above 2**24.
-        self.updates = self.add_variable((self.rows,), "int32", keras.initializers.Constant(-1), name="updates")
+    def _is_due(self):
+        return (self.accumulated - 1 - self.count) % self.period < self.batches
 
-    def before_apply(self, gradients, variables):
-        here = self.carry
-        here.update = ops.cast(ops.convert_to_tensor(self.optimizer.iterations), "int32")
-        here.gradients = self.all_reduce(self.accumulated(gradients, variables))
-        here.before = [_value(v) for v in variables]
-        # A schedule would give the next update's rate afterwards; a variable may still be written by others.
-        rate = self.optimizer.learning_rate
-        here.rate = None if isinstance(rate, keras.Variable) else rate
-        return gradients
+    def done(self):
+        """The batches have run."""
+        first = self.count // self.accumulated
+        self.count += self.batches
+        if self.traces.chosen:
+            self.waiting += -(-self.batches // self.period)
+            note = self._loss_scale(), self._ranges()
+            end = self.count // self.accumulated + 1
+            self.noted |= dict.fromkeys(range(first + -first % self.every, end, self.every), note)
+        late = self.waiting and time.monotonic() - self.fetched > _PATIENCE
+        if self.waiting + -(-self.batches // self.period) > self.measure.rows // 2 or late:
+            self.fetch()
 
-    def after_apply(self, gradients, variables):
-        here = self.carry
-        rate = self.optimizer.learning_rate if here.rate is None else here.rate
-        rate = ops.cast(ops.convert_to_tensor(rate), "float32")
-        after = [_value(v) for v in variables]
-        moved = ops.cast(ops.convert_to_tensor(self.optimizer.iterations), "int32") > here.update
-        due = ops.logical_and(moved, here.update % self.every == 0)
-        ring, updates = _value(self.ring), _value(self.updates)
-        place = here.update // self.every % self.rows
+    def _loss_scale(self):
+        """The scale after the batches: the step itself cannot read it on JAX."""
+        if self.skips:
+            _hand_back(self.model)
+            return float(self.model.optimizer.dynamic_scale)
+        return self.optimizer.loss_scale_factor or np.nan
 
-        def record():
-            steps = [_square(ops.subtract(a, b)) for a, b in zip(after, here.before, strict=True)]
-            weights = [_square(b) for b in here.before]
-            norm = sum(_square(g) for g in here.gradients if g is not None)
-            row = ops.stack([rate, ops.sqrt(norm), *map(ops.sqrt, steps), *map(ops.sqrt, weights)])
-            return (
-                ops.slice_update(ring, ops.stack([place, 0]), row[None]),
-                ops.slice_update(updates, ops.stack([place]), ops.reshape(here.update, (1,))),
-            )
+    def _ranges(self):
+        """Low, high and the share outside of the quantizers after the batches."""
+        if not self.quantizers:
+            return None
+        _hand_back(self.model)
+        values = [[layer.low, layer.high, layer.outside] for layer in self.quantizers]
+        return np.array(keras.tree.map_structure(float, values), "float32")
 
-        ring, updates = ops.cond(due, record, lambda: (ring, updates))
-        self.assign(self.ring, ring)
-        self.assign(self.updates, updates)
-        vars(here).clear()  # tensors of a trace would keep its graph alive
-
-    def write_to(self, log):
-        """Hands every row that is new to the log, on the host."""
-        if self.ring is None:  # no step was made
+    def fetch(self):
+        """Hands what the ring holds to the writer, which waits for it in its own thread."""
+        if self.measure.layout is None:  # no step was made
             return
-        ring, updates = np.array(ops.convert_to_numpy(self.ring)), ops.convert_to_numpy(self.updates)
-        for place in np.argsort(updates):
-            if updates[place] > self.last:
-                self.last = int(updates[place])
-                log.write(self.last, self._scalars(ring[place].astype("float64")))
+        _hand_back(self.model)
+        self.rows = self.rows or Rows(self.measure.layout)
+        snapshot, noted, rows = self.measure.snapshot(), dict(self.noted), self.rows
+        if self.writer.offer(lambda: (rows.layout, list(rows.records(snapshot, noted)))):
+            self.waiting, self.fetched = 0, time.monotonic()
+            self.noted.clear()
 
-    @np.errstate(invalid="ignore")
-    def _scalars(self, row):
-        count = len(self.paths)
-        steps, weights = row[2 : 2 + count], row[2 + count :]
-        scalars = {"optimizer/learning_rate": row[0], "optimizer/gradient_norm": row[1]}
-        if weights.any():
-            scalars["optimizer/update_ratio"] = np.linalg.norm(steps) / np.linalg.norm(weights)
-        for path, moved, weight in zip(self.paths, steps, weights, strict=True):
-            if weight != 0:
-                scalars[f"update_ratio/{path}"] = moved / weight
-        return scalars
+    def _broke_off(self):
+        try:
+            self.fetch()
+        except Exception as error:  # JAX: a step that broke off has taken the ring with it
+            warnings.warn(f"RecordOptimizer: the last records are lost ({error}).", stacklevel=2)
+        self.writer.flush()
+
+    def finish(self):
+        """Writes what is there, and leaves the model as it was."""
+        if self.measure.optimizer is None:
+            return
+        self.writer.flush()  # makes room
+        try:
+            self.fetch()
+        except Exception as error:
+            warnings.warn(f"RecordOptimizer: the last records are lost ({error}).", stacklevel=2)
+        finally:
+            self.writer.close()
+            step.detach(self.optimizer, self.measure)
+        if self.rows is not None and self.rows.dropped:
+            warnings.warn(f"{self.rows.dropped} records were dropped: the disk is slower than training.", stacklevel=2)
 
 
-def _value(variable):
-    # `convert_to_tensor` gives the variable itself on TensorFlow, which is its later value when it is read later.
-    return ops.copy(ops.convert_to_tensor(variable))
-
-
-def _square(tensor):
-    return ops.sum(ops.square(ops.cast(tensor, "float32")))
-
-
-def _unique(names):
-    seen = {}
-    for i, name in enumerate(names):
-        seen.setdefault(name, []).append(i)
-    return [name if len(seen[name]) == 1 else f"{name}_{seen[name].index(i)}" for i, name in enumerate(names)]
+def _hand_back(model):
+    """On JAX the trainer holds the state during an epoch; it gives it back to the variables."""
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()

@@ -1,6 +1,6 @@
 """What an optimizer does while it trains: `callbacks.RecordOptimizer`, here beside a schedule, read back and printed.
 
-The numbers are taken inside the compiled step and written as plain TensorBoard scalars (`tensorboard --logdir FOLDER`):
+The numbers are taken inside the compiled step and shown by `tensorboard --logdir FOLDER`, tab "Optimizer":
 learning rate, norm of the gradient, and how far an update moves the weights, over all and for each variable.
 
 It printed:
@@ -22,7 +22,6 @@ import tempfile
 
 import keras
 from sklearn.datasets import load_digits
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import keras_dlopt as dlopt
 
@@ -49,14 +48,14 @@ model.fit(
     callbacks=[dlopt.callbacks.WarmupCosine(0.01), dlopt.callbacks.RecordOptimizer(folder, every=40)],
 )
 
-log = EventAccumulator(folder).Reload()
-tags = {
-    "optimizer/learning_rate": "learning rate",
-    "optimizer/gradient_norm": "gradient norm",
-    "optimizer/update_ratio": "update / weights",
-    "update_ratio/digits/logits/kernel": "of logits/kernel",
+run = dlopt.tensorboard.read(folder)["."]
+kernel = run.variables.index("digits/logits/kernel")
+columns = {
+    "learning rate": run.globals("learning_rate"),
+    "gradient norm": run.globals("gradient_norm"),
+    "update / weights": run.globals("update_ratio"),
+    "of logits/kernel": 10 ** run.stat("ratio")[:, kernel],
 }
-rows = zip(*(log.Scalars(tag) for tag in tags), strict=True)
-print("step", *(f"{name:>16}" for name in tags.values()))
-for row in rows:
-    print(f"{row[0].step:>4}", *(f"{event.value:>16.5f}" for event in row))
+print("step", *(f"{name:>16}" for name in columns))
+for row in zip(run.steps, *columns.values(), strict=True):
+    print(f"{row[0]:>4}", *(f"{value:>16.5f}" for value in row[1:]))

@@ -10,7 +10,10 @@ import sys
 
 __version__ = "0.1.0"
 
-_ROOMS = ("callbacks", "compress", "data", "demo", "distribute", "optimizers", "schedules", "step", "tpu_configs")
+_ROOMS = (
+    *("callbacks", "compress", "data", "demo", "distribute", "optimizers", "schedules", "step", "tensorboard"),
+    "tpu_configs",
+)
 
 __all__ = list(_ROOMS)
 
@@ -25,7 +28,17 @@ def __dir__():
     return sorted([*globals(), *_ROOMS])
 
 
-# The command line comes through here before it can answer `--help` or silence TensorFlow's start-up lines: it loads
-# its rooms itself. ("-m" stands there while `python -m keras_dlopt.cli` is being found.)
-if not os.path.basename(sys.argv[0] if sys.argv else "").startswith(("keras-dlopt", "-m")):
+def _program_loads_its_rooms():
+    """Whether this is a program that must start without Keras, and imports what it needs by itself.
+
+    `keras-dlopt` answers `--help`, and silences TensorFlow's start-up lines, before it loads Keras. ("-m" stands there
+    while `python -m keras_dlopt.cli` is being found.) `tensorboard` loads our plugin, and serves it without TensorFlow.
+    """
+    if os.path.basename(sys.argv[0] if sys.argv else "").startswith(("keras-dlopt", "-m")):
+        return True
+    main = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return "tensorboard.main" in sys.modules or getattr(main, "name", None) == "tensorboard.main"
+
+
+if not _program_loads_its_rooms():
     from keras_dlopt import optimizers, schedules  # noqa: F401

@@ -87,14 +87,31 @@ def test_the_readme_example_runs(tmp_path, monkeypatch):
     assert names["accuracy"] > 0.92
 
 
-def test_every_file_of_tpu_configs_is_installed():
+@pytest.mark.parametrize(
+    "package, folder, count",
+    [("keras_dlopt.tpu_configs", "tpu_configs", 7), ("keras_dlopt.tensorboard", "keras_dlopt/tensorboard/static", 1)],
+)
+def test_every_file_that_is_no_module_is_installed(package, folder, count):
     """Setuptools takes modules by itself, and other files only if a pattern of `package-data` matches."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    assert "keras_dlopt.tpu_configs" in settings["packages"]
-    patterns = settings["package-data"]["keras_dlopt.tpu_configs"]
-    data = [path.name for path in (ROOT / "tpu_configs").iterdir() if path.is_file() and path.suffix != ".py"]
-    assert len(data) == 7
-    assert [name for name in data if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)] == []
+    assert package in settings["packages"]
+    home = ROOT / settings["package-dir"].get(package, package.replace(".", "/"))
+    data = [path for path in (ROOT / folder).iterdir() if path.is_file() and path.suffix != ".py"]
+    names = [str(path.relative_to(home)) for path in data]
+    assert len(names) == count
+    patterns = settings["package-data"][package]
+    assert [name for name in names if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)] == []
+
+
+def test_tensorboard_loads_the_plugin_without_keras():
+    """As its entry point does, in a process that is TensorBoard's."""
+    code = """
+import sys, tensorboard.main, importlib.metadata
+(entry,) = [e for e in importlib.metadata.entry_points(group="tensorboard_plugins") if e.name == "keras_dlopt"]
+assert entry.load()().load.__name__ == "load"
+assert not {"keras", "tensorflow", "jax", "matplotlib", "pandas"} & set(sys.modules), set(sys.modules)
+"""
+    run_python(code)
 
 
 def test_a_missing_package_is_one_line_with_the_command_that_brings_it():

@@ -77,7 +77,8 @@ class FakeQuant(keras.layers.Layer):
         `low  <- m_t * low  + (1 - m_t) * min(0, min(x))`
         `high <- m_t * high + (1 - m_t) * max(0, max(x))`
 
-    At inference it is used as it is. Before the first training batch it is [-6, 6].
+    At inference it is used as it is. Before the first training batch it is [-6, 6]. The share of the last batch that
+    lay outside, and so was cut off, is in the variable `outside`.
 
     Args:
         limits: `(low, high)` where LiteRT prescribes the range of an int8 output, as for softmax; `None` learns it.
@@ -96,6 +97,7 @@ class FakeQuant(keras.layers.Layer):
             self.low = self._statistic("low", -6.0)
             self.high = self._statistic("high", 6.0)
             self.batches = self._statistic("batches", 0.0)
+            self.outside = self._statistic("outside", 0.0)
 
     def _statistic(self, name, start):
         # Replicas see different batches: "mean" keeps one range for all of them.
@@ -115,6 +117,8 @@ class FakeQuant(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         if (training or self.observing) and self.limits is None:
+            beyond = ops.logical_or(inputs < self.low, inputs > self.high)
+            self.outside.assign(ops.mean(ops.cast(ops.stop_gradient(beyond), "float32")))
             self.update(*extremes(inputs))
         return self.rounded(inputs)
 

@@ -134,9 +134,7 @@ class _Flight:
             place = self.places.of_name(" ".join(_named(message)))
             if place:
                 findings += (Finding("operation", _named(message)[0], place, "the TPU compiler refuses it"),)
-            return Step(
-                step, False, message.split(":")[0], message, findings, hbm_used=asked_for(message), **figures
-            )
+            return Step(step, False, message.split(":")[0], message, findings, hbm_used=asked_for(message), **figures)
         return Step(step, True, None, None, findings, **_figures(program, answer, self.places), **figures)
 
     def _lower(self, step, batch, devices):
