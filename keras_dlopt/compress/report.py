@@ -149,7 +149,7 @@ def report(model, x=None, y=None, *, baseline=None):
     >>> found = compress.report(model)
     >>> found.parameters, found.nonzeros, found.bytes, found.sparsity
     (15, 12, 60, 0.2)
-    >>> [(layer.name, layer.kind, layer.bytes) for layer in found.layers]
+    >>> [(layer.name.split("/")[-1], layer.kind, layer.bytes) for layer in found.layers]
     [('dense', 'Dense', 60)]
     """
     if (x is None) != (y is None):

@@ -9,7 +9,7 @@ from keras import ops
 from keras_dlopt.step import Observer
 from keras_dlopt.tensorboard import reductions as take
 from keras_dlopt.tensorboard.format import BINS, OCTAVES_A_BIN, Layout, Record
-from keras_dlopt.tensorboard.slots import chain, owners, slot_values, state_entries
+from keras_dlopt.tensorboard.slots import chain, owners, slot_names, slot_values, state_entries
 
 GLOBALS = ("learning_rate", "gradient_norm", "update_norm", "weight_norm", "update_ratio", "clipped")
 _STATS = (
@@ -36,7 +36,7 @@ class Measure(Observer):
         self.layout = None
 
     def build(self, optimizer, variables):
-        slots = slot_values(optimizer)
+        slots = slot_names(optimizer)
         self.slots = sorted(slots, key=lambda name: (name not in ("m", "v"), name))
         self.histograms = ["gradient", "update", *(name for name in ("m", "v") if name in slots)]
         self.trusts = bool({"Lamb", "LARS"} & {type(owner).__name__ for owner, _ in owners(optimizer)})

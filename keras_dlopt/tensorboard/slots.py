@@ -46,6 +46,12 @@ def _buckets(optimizer):
     return innermost._plan.buckets if hasattr(innermost, "_plan") else []
 
 
+def slot_names(optimizer):
+    """The names that `slot_values` has; while the optimizer is being built there are no values yet."""
+    names = [name for name in _lists(optimizer) if name != "accumulated gradients"]
+    return list(dict.fromkeys([*names, *(name for bucket in _buckets(optimizer) for name in bucket.slots)]))
+
+
 def slot_values(optimizer):
     """Name -> one tensor a trainable variable, `None` where it has no such slot; decoded where it is stored packed."""
     count, found = len(optimizer._trainable_variables), {}
