@@ -133,8 +133,9 @@ def write(rows, folder):
         "# What the TPU compiler says",
         "",
         f"`python benchmarks/tpu_table.py --find-batch`: {os.cpu_count()} cores ({platform.machine()}), {packages}. "
-        "Nothing ran on a TPU. Seconds are those of the compiler, memory is that of one device at its fullest moment, "
-        "JAX / TF compares it on the last slice. TensorFlow: one replica's step; JAX: the program of the whole slice.",
+        "Nothing ran on a TPU. Seconds are those of the compiler, on a machine that others used too; memory is that of "
+        "one device at its fullest moment, and JAX / TF compares it on the last slice that both have. TensorFlow: one "
+        "replica's step; JAX: the program of the whole slice. An empty cell was not measured.",
         "",
         "## Every optimizer",
         "",

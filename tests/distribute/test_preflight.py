@@ -1,5 +1,6 @@
 """The preflight, through the real TPU compiler; no TPU is there, and nothing is mocked."""
 
+import inspect
 import json
 import os
 import pathlib
@@ -121,36 +122,65 @@ def test_too_large_by_far(compiler):
         assert report.train.hbm_used > 5 * report.train.hbm_available
 
 
-@pytest.mark.skipif(TENSORFLOW, reason="JAX has the compile-only client; TensorFlow's is the same compiler")
-def test_a_step_on_the_compile_only_client_fails_alike(compiler):
-    """`jax.jit(...).compile()` for the same chip raises what the preflight reports."""
-    code = """
-import jax, keras
+def layered():
+    hidden = [layers.Dense(4096, "relu") for _ in range(2)]
+    model = keras.Sequential([layers.Input((8,)), *hidden, layers.Dense(1)])
+    model.compile("sgd", "mse", jit_compile=True)
+    return model
+
+
+FIT_ON_A_CHIP = """
+import jax, keras, numpy as np
 from jax.experimental import topologies
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from keras import layers
-model = keras.Sequential([layers.Input((65536, 128)), layers.Dense(128, "relu"), layers.Dense(128, "relu")])
-model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-x, y = keras.KerasTensor((1024, 65536, 128)), keras.KerasTensor((1024, 65536), "int32")
-model._symbolic_build(data_batch=(x, y))
-mesh = Mesh(topologies.get_topology_desc(topology_name="v5e:1x1", platform="tpu").devices[:1], ("batch",))
-place = NamedSharding(mesh, PartitionSpec())
-state = model._get_jax_state(
-    trainable_variables=True, non_trainable_variables=True, optimizer_variables=True, metrics_variables=True
-)
-shape = lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place)
-try:
-    jax.jit(model.train_step).lower(jax.tree.map(shape, state), (shape(x), shape(y))).compile()
-except jax.errors.JaxRuntimeError as error:
-    print(str(error).split(":")[0])
+
+topology = topologies.get_topology_desc(topology_name="v5e:1x1", platform="tpu", chips_per_host_bounds=(1, 1, 1))
+{layered}
+
+def fit(batch):
+    model = layered()
+    make = model.make_train_function
+    def make_for_the_chip(force=False):
+        make(force)
+        step = model.train_function
+        def on_the_chip(*arguments):
+            with jax.default_device(topology.devices[0]):
+                return step(*arguments)
+        model.train_function = on_the_chip
+    model.make_train_function = make_for_the_chip
+    try:
+        model.fit(np.zeros((batch, 8), "float32"), np.zeros((batch, 1), "float32"), batch, verbose=0)
+    except Exception as error:
+        print(type(error).__name__, str(error).split(":")[0])
+
+fit(64)
+fit(2**21)
 """
-    code = code.replace('platform="tpu")', 'platform="tpu", chips_per_host_bounds=(1, 1, 1))')
-    environment = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1"}
+
+
+@pytest.mark.skipif(TENSORFLOW, reason="only JAX can run `fit` on the compile-only client")
+def test_fit_fails_alike_on_the_compile_only_client(compiler):
+    """`fit` itself, its train function sent to the chip: what the preflight refuses fails there, by the same class.
+
+    What it accepts is compiled as well, and ends at the first thing that only a real chip can do.
+    """
+    code = FIT_ON_A_CHIP.format(layered=inspect.getsource(layered))
+    environment = {"TPU_SKIP_MDS_QUERY": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=True
     )
-    report = distribute.preflight(wide(), 1024, "v5e-1", predict=False, compiler=compiler)
-    assert done.stdout.strip() == report.train.error == "RESOURCE_EXHAUSTED"
+    fitting, refused = done.stdout.splitlines()
+    small, large = (
+        distribute.preflight(layered(), batch, "v5e-1", predict=False, compiler=compiler) for batch in (64, 2**21)
+    )
+    assert small.compiles and "'local_devices'" in fitting
+    assert refused == f"JaxRuntimeError {large.train.error}" == "JaxRuntimeError RESOURCE_EXHAUSTED"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the list of loaded libraries from /proc")
+def test_the_compiler_stays_out_of_this_process(compiler):
+    assert distribute.preflight(dense(), 64, "v5e-8", compiler=compiler).compiles
+    assert "libtpu.so" not in pathlib.Path("/proc/self/maps").read_text()
 
 
 @keras.saving.register_keras_serializable("tests")
