@@ -248,6 +248,27 @@ def test_caching_goes_on_where_it_broke_off(tmp_path, monkeypatch):
         distillation.cache_logits(teacher, x, tmp_path / "a.npy", batch_size=2)
 
 
+@pytest.mark.skipif(not TF, reason="tf.distribute")
+def test_replicas_learn_as_one(mirrored):
+    """Features, schedules and the average of weights under two replicas."""
+
+    def train():
+        student = network(3, 2)
+        features = [Hint("features", "features")]
+        distiller = compress.distill(SelfTeacher(0.75), student, 2.0, schedules.LinearDecay(0.8, 4), features=features)
+        distiller.compile(
+            keras.optimizers.SGD(SGD), keras.losses.SparseCategoricalCrossentropy(True), jit_compile=False
+        )
+        distiller.fit(X, Y, batch_size=4, shuffle=False, verbose=0)
+        return distiller.get_weights()
+
+    alone = train()
+    with mirrored.scope():
+        together = train()
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
 @pytest.mark.both_backends
 def test_half_precision_is_summed_in_float32():
     teacher = network(6, 1)
