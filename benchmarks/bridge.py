@@ -80,7 +80,7 @@ def application(name):
 
 def tables(found):
     lines = ["| Application | Largest difference |", "|---|---|"]
-    lines += [f"| {name} | {found['applications'][name]:.1e} |" for name in FAMILIES]
+    lines += [f"| {name} | {found['applications'][name]:.1e} |" for name in FAMILIES if name in found["applications"]]
     lines += ["", "| Layer | Largest difference |", "|---|---|"]
     return "\n".join([*lines, *(f"| {name} | {value:.1e} |" for name, value in sorted(found["layers"].items()))])
 

@@ -1,7 +1,17 @@
-"""A small network taught in six ways by two larger ones, whose answers are kept on disk.
+"""A small network taught in four ways by two larger ones, whose answers may be kept on disk.
 
-The student has 1 / 60 of a teacher's weights and few labelled rows: 200. Each line is the mean test accuracy of five
+The student has a twenty-third of a teacher's weights, and 200 labelled rows. Each line is the mean test accuracy of three
 seeds and the range; the last also prunes the student, in the same `fit`.
+
+It printed, where 200 rows of answers say little more than their labels, and features much more:
+
+    teacher 0: 0.987
+    teacher 1: 0.987
+    labels alone              0.817, from 0.791 to 0.867
+    one teacher, from disk    0.817, from 0.794 to 0.854
+    two teachers              0.818, from 0.793 to 0.852
+    decoupled                 0.743, from 0.709 to 0.809
+    one and its features      0.878, from 0.852 to 0.902
 """
 
 import os
@@ -61,12 +71,11 @@ ways = {
     "two teachers": lambda student: distill(teachers, student, alpha=0.7),
     "decoupled": lambda student: distill(teachers[0], student, alpha=0.5, decoupled=distillation.DKD(others=2.0)),
     "one and its features": lambda student: distill(teachers[0], student, alpha=0.7, features=[hint, relation]),
-    "its own past": lambda student: distill(distillation.SelfTeacher(0.99), student, alpha=0.5),
 }
 for name, way in [*ways.items(), ("two teachers, 80 % zeros", ways["two teachers"])]:
     found = []
-    for seed in range(5):
+    for seed in range(3):
         keras.utils.set_random_seed(seed)
         callbacks = [dlopt.callbacks.Prune(0.8)] if "zeros" in name else []
-        found.append(accuracy(way(network(4)), x_few, y_few, 40, *callbacks))
+        found.append(accuracy(way(network(6)), x_few, y_few, 40, *callbacks))
     print(f"{name:<25} {np.mean(found):.3f}, from {min(found):.3f} to {max(found):.3f}", flush=True)
