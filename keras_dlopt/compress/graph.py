@@ -51,7 +51,7 @@ def rebuild(graph, convert_input, convert_node, name=None):
         keras.Input(batch_shape=old.shape, dtype=old.dtype, name=old._keras_history.operation.name)
         for old in graph.inputs
     ]
-    outputs = _replay(graph, [convert_input(new) for new in inputs], convert_node)
+    outputs = replay(graph, [convert_input(new) for new in inputs], convert_node)
     return keras.Model(
         keras.tree.pack_sequence_as(graph._inputs_struct, inputs),
         keras.tree.pack_sequence_as(graph._outputs_struct, outputs),
@@ -59,7 +59,7 @@ def rebuild(graph, convert_input, convert_node, name=None):
     )
 
 
-def _replay(graph, inputs, convert_node):
+def replay(graph, inputs, convert_node):
     """The outputs of `graph` for other inputs, each operation replaced by what `convert_node` makes of it."""
     made = {id(old): new for old, new in zip(graph.inputs, inputs, strict=True)}
     for node in nodes(graph):
@@ -88,7 +88,7 @@ def inlined(model):
         inner = functional(node.operation)
         if inner is None:
             return node.operation(*args, **kwargs)
-        outputs = _replay(inner, keras.tree.flatten(args[0]), convert)
+        outputs = replay(inner, keras.tree.flatten(args[0]), convert)
         return keras.tree.pack_sequence_as(inner._outputs_struct, outputs)
 
     return rebuild(functional(copy), lambda tensor: tensor, convert, name=model.name)

@@ -15,6 +15,7 @@ if keras.backend.backend() != "tensorflow":
 import tf_keras
 
 from keras_dlopt import callbacks, compress, optimizers
+from keras_dlopt.compress import litert
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(48, 6, 6, 2)).astype("float32")
@@ -181,7 +182,7 @@ REFUSED = {
     "sparsity": (lambda: compress.prune(network(), 1.0, engine="tfmot"), r"prune\(sparsity=.*\[0, 1\).*1.0"),
     "pattern": (lambda: compress.prune(network(), 0.5, engine="tfmot", pattern="24"), r"prune\(pattern=.*'24'"),
     "skip": (lambda: compress.prune(network(), 0.5, engine="tfmot", skip="tail"), r"prune\(skip=.*head.*'tail'"),
-    "only": (lambda: compress.prune(network(), 0.5, engine="tfmot", only=3), r"prune\(only=.*a pattern, a layer.*3"),
+    "only": (lambda: compress.prune(network(), 0.5, engine="tfmot", only=3), r"prune\(only=.*a pattern.*3"),
     "all skipped": (lambda: compress.prune(network(), 0.5, engine="tfmot", skip=L.Layer), r"prune\(model=.*layers"),
     "Lambda": (
         lambda: compress.prune(keras.Sequential([keras.Input((2,)), L.Lambda(abs)]), 0.5, engine="tfmot"),
@@ -203,3 +204,67 @@ def test_refused(name):
     call, message = REFUSED[name]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("how", [{}, {"per_channel": True, "keep_zeros": True}], ids=["", "channels"])
+def test_a_clustered_keras_model_comes_back(how):
+    model = compress.prune(network(), 0.5, only=L.Dense)
+    wrapped = compiled(compress.cluster(model, 4, engine="tfmot", start="density", skip="head", **how))
+    fit(wrapped)
+    stripped = wrapped.strip()
+    values = {layer.name: np.unique(layer.kernel) for layer in stripped._flatten_layers() if hasattr(layer, "kernel")}
+    assert len(values["conv"]) <= 4 and len(values["first"]) <= (4 * 8 if how else 4) and len(values["head"]) == 100
+    assert 0 in values["conv"] or not how
+    np.testing.assert_allclose(stripped.predict(X, verbose=0), wrapped.predict(X, verbose=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("keep", [(), "zeros", "centroids", ("zeros", "centroids")], ids=["", "P", "C", "PC"])
+def test_quantization_aware_training(keep, tmp_path):
+    """A LiteRT file of integers, and in it what was to be kept."""
+    inputs = keras.Input((6, 6, 2))
+    x = L.ReLU()(L.BatchNormalization()(L.Conv2D(8, 3, use_bias=False)(inputs)))
+    x = L.Dense(16, activation="relu", name="wide")(L.Flatten()(x * L.Activation("hard_silu")(x)))
+    model = keras.Model(inputs, L.Dense(4)(x))
+    if "zeros" in keep:
+        model = compress.prune(model, 0.5, only=L.Dense)
+    if "centroids" in keep:
+        model = compress.cluster(model, 8, only=L.Dense, keep_zeros=True)
+    wrapped = compiled(compress.quantize_aware(model, engine="tfmot", keep=keep))
+    fit(wrapped)
+    assert wrapped.float_layers == ()
+    exported = wrapped.export(tmp_path / "model.tflite", check=X)
+    assert exported.float_tensors == 0 and exported.agreement > 0.9
+    runner = litert.interpreter(exported.path)
+    (kernel,) = (
+        runner.get_tensor(tensor["index"])
+        for tensor in runner.get_tensor_details()
+        if list(tensor["shape"]) == [16, 128]
+    )
+    if "zeros" in keep:
+        assert np.mean(kernel == 0) >= 0.5
+    if "centroids" in keep:
+        assert len(np.unique(kernel)) <= 8
+
+
+def test_attention_comes_back_from_clustering():
+    """tfmot changes the order of its weights."""
+    x = keras.Input((5, 8))
+    model = keras.Model(x, L.MultiHeadAttention(2, 4, name="attention")(x, x))
+    wrapped = compress.cluster(model, 4, engine="tfmot")
+    data = RNG.normal(size=(8, 5, 8)).astype("float32")
+    stripped = wrapped.strip()
+    np.testing.assert_allclose(stripped(data), wrapped(data), atol=1e-5)
+    assert all(len(np.unique(v.numpy())) <= 4 for v in stripped.weights if v.path.endswith("kernel"))
+
+
+def test_what_stays_float_is_told(tmp_path):
+    model = keras.Sequential([keras.Input((6, 6, 2)), L.Flatten(), L.LayerNormalization(name="norm"), L.Dense(4)])
+    wrapped = compiled(compress.quantize_aware(model, engine="tfmot"))
+    fit(wrapped, epochs=1)
+    assert wrapped.float_layers == ("norm",)
+    with pytest.raises(ValueError, match=r"export\(model=.*allow_float=True.*norm"):
+        wrapped.export(tmp_path / "model.tflite")
+    assert not list(tmp_path.iterdir())
+    assert wrapped.export(tmp_path / "model.tflite", allow_float=True).float_tensors > 0
+    with pytest.raises(ValueError, match="does not come back to Keras 3"):
+        wrapped.strip()

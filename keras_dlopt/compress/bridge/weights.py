@@ -6,14 +6,19 @@ import numpy as np
 def pairs(layer, twin):
     """The variables of a Keras 3 layer beside those of its tf_keras twin.
 
-    Keras 3 lists a wrapper's own weights before those inside, tf_keras all trainable ones before the others; within
-    each layer both have the same order.
+    Those inside of an inner layer go by their names, where tfmot may have changed the order. Else Keras 3 lists a
+    wrapper's own weights before those inside, tf_keras all trainable ones before the others; within each layer both
+    have the same order.
 
     Raises:
         ValueError: if their number, or the shape of one, differs.
     """
     ours = _ordered(_parts(layer), lambda part: (part._trainable_variables, part._non_trainable_variables))
     theirs = _ordered(twin._flatten_layers(), lambda part: (part._trainable_weights, part._non_trainable_weights))
+    named = {_inner_name(variable.name): variable for variable in theirs}
+    names = [_inner_name(variable.path) for variable in ours]
+    if len(named) == len(theirs) and set(named) == set(names):
+        theirs = [named[name] for name in names]
     shapes = [[tuple(variable.shape) for variable in variables] for variables in (ours, theirs)]
     if shapes[0] != shapes[1]:
         raise ValueError(
@@ -42,6 +47,10 @@ def _finalize(layer):
     # Normalization computes with constants that it makes from its weights.
     if layer.weights and hasattr(layer, "finalize_state"):
         layer.finalize_state()
+
+
+def _inner_name(path):
+    return "/".join(path.partition(":")[0].split("/")[-2:])
 
 
 def _parts(layer):

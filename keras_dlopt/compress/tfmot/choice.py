@@ -3,6 +3,7 @@
 import re
 
 from keras_dlopt.arguments import invalid
+from keras_dlopt.compress.prunable import as_choices
 
 
 def chosen_layers(where, flat, able, only, skip):
@@ -28,8 +29,8 @@ def chosen_layers(where, flat, able, only, skip):
 
 def _matched(where, name, choices, possible):
     matched = set()
-    for choice in choices if isinstance(choices, list | tuple | set) else [choices]:
-        found = {key for key, layer in possible.items() if _matches(where, name, choice, layer)}
+    for choice in as_choices(where, name, choices):
+        found = {key for key, layer in possible.items() if _matches(choice, layer)}
         if not found:
             known = ", ".join(layer.name for layer in possible.values())
             raise invalid(where, name, choice, f"a choice that matches one of the layers tfmot can work on: {known}")
@@ -37,11 +38,7 @@ def _matched(where, name, choices, possible):
     return matched
 
 
-def _matches(where, name, choice, layer):
+def _matches(choice, layer):
     if isinstance(choice, str):
         return any(re.search(choice, getattr(weight, "path", weight.name)) for weight in layer.weights)
-    if isinstance(choice, type):
-        return isinstance(layer, choice)
-    if callable(choice):
-        return bool(choice(layer))
-    raise invalid(where, name, choice, "a pattern, a layer type, a callable, or a list of such")
+    return isinstance(layer, choice) if isinstance(choice, type) else bool(choice(layer))
