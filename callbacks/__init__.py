@@ -3,6 +3,7 @@
 Every schedule of `keras_dlopt.schedules` is here under its own name, as a callback over the length of the run.
 """
 
+from keras_dlopt.callbacks.average_weights import AverageWeights
 from keras_dlopt.callbacks.callback import Callback
 from keras_dlopt.callbacks.cluster import Cluster
 from keras_dlopt.callbacks.prune import Prune
@@ -11,4 +12,4 @@ from keras_dlopt.callbacks.schedule import SCHEDULE_CALLBACKS, ScheduleCallback
 
 globals().update(SCHEDULE_CALLBACKS)
 
-__all__ = ["Callback", "Cluster", "Prune", "RecordOptimizer", "ScheduleCallback", *SCHEDULE_CALLBACKS]
+__all__ = ["AverageWeights", "Callback", "Cluster", "Prune", "RecordOptimizer", "ScheduleCallback", *SCHEDULE_CALLBACKS]

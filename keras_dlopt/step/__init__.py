@@ -7,7 +7,7 @@ is compiled: a custom `train_step`, `jit_compile`, `steps_per_execution`, loss s
 stateless step included. Any Keras optimizer can be observed, by any number of observers; saved files stay as
 they would be without them.
 
-`Follow` is the observer that makes a hyperparameter follow a schedule.
+`Follow` is the observer that makes a hyperparameter follow a schedule, `Average` keeps the mean of the weights.
 
 Example: the norm of the last gradient, computed inside the step.
 
@@ -30,8 +30,10 @@ Example: the norm of the last gradient, computed inside the step.
 >>> step.detach(model.optimizer, observer)
 """
 
+from keras_dlopt.step.average import Average
+from keras_dlopt.step.batch_norm import reestimate_batch_norm
 from keras_dlopt.step.follow import Follow
 from keras_dlopt.step.observer import Observer
 from keras_dlopt.step.seam import attach, detach, observers
 
-__all__ = ["Follow", "Observer", "attach", "detach", "observers"]
+__all__ = ["Average", "Follow", "Observer", "attach", "detach", "observers", "reestimate_batch_norm"]
