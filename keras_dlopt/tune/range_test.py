@@ -97,7 +97,7 @@ class RangeTest:
             rate = getattr(self, name)
             axes.axvline(rate, color=color, linewidth=1.2, linestyle="--", label=f"{name}: {rate:.2g}")
         axes.set_xscale("log")
-        low, high = self.smoothed.min(), max(self.smoothed[0], np.median(self.smoothed))
+        low, high = self.losses.min(), max(self.smoothed[0], np.median(self.smoothed))
         room = (high - low) or 1.0  # the rise at the end would flatten what matters
         axes.set_ylim(low - 0.15 * room, high + 0.6 * room)
         axes.set_xlabel("learning rate")
