@@ -6,10 +6,20 @@ Every schedule of `keras_dlopt.schedules` is here under its own name, as a callb
 from keras_dlopt.callbacks.average_weights import AverageWeights
 from keras_dlopt.callbacks.callback import Callback
 from keras_dlopt.callbacks.cluster import Cluster
+from keras_dlopt.callbacks.learning_rate_finder import LearningRateFinder
 from keras_dlopt.callbacks.prune import Prune
 from keras_dlopt.callbacks.record_optimizer import RecordOptimizer
 from keras_dlopt.callbacks.schedule import SCHEDULE_CALLBACKS, ScheduleCallback
 
 globals().update(SCHEDULE_CALLBACKS)
 
-__all__ = ["AverageWeights", "Callback", "Cluster", "Prune", "RecordOptimizer", "ScheduleCallback", *SCHEDULE_CALLBACKS]
+__all__ = [
+    "AverageWeights",
+    "Callback",
+    "Cluster",
+    "LearningRateFinder",
+    "Prune",
+    "RecordOptimizer",
+    "ScheduleCallback",
+    *SCHEDULE_CALLBACKS,
+]

@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 _ROOMS = (
     *("callbacks", "compress", "data", "demo", "distribute", "optimizers", "schedules", "step", "tensorboard"),
-    "tpu_configs",
+    *("tpu_configs", "tune"),
 )
 
 __all__ = list(_ROOMS)

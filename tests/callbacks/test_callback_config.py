@@ -46,6 +46,7 @@ def test_a_pickled_callback_keeps_its_config():
         callbacks.Prune.keep(),
         callbacks.RecordOptimizer("logs", every=3),
         callbacks.AverageWeights("swa", begin=0.75),
+        callbacks.LearningRateFinder(1e-4, steps=50),
         callbacks.OneCycle(0.1),
         callbacks.WarmupCosine(0.1, warmup=0.2, of="weight_decay"),
     ],
