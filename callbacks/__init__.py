@@ -9,7 +9,9 @@ from keras_dlopt.callbacks.cluster import Cluster
 from keras_dlopt.callbacks.learning_rate_finder import LearningRateFinder
 from keras_dlopt.callbacks.prune import Prune
 from keras_dlopt.callbacks.record_optimizer import RecordOptimizer
+from keras_dlopt.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
 from keras_dlopt.callbacks.schedule import SCHEDULE_CALLBACKS, ScheduleCallback
+from keras_dlopt.callbacks.stop_on_target import StopOnTarget
 
 globals().update(SCHEDULE_CALLBACKS)
 
@@ -20,6 +22,8 @@ __all__ = [
     "LearningRateFinder",
     "Prune",
     "RecordOptimizer",
+    "ReduceLROnPlateau",
     "ScheduleCallback",
+    "StopOnTarget",
     *SCHEDULE_CALLBACKS,
 ]

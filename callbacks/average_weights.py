@@ -51,8 +51,6 @@ class AverageWeights(Callback):
     0.8125
     """
 
-    after = ("NonFiniteGuard",)
-
     def __init__(self, kind="ema", decay=0.999, begin=0, *, data=None):
         super().__init__()
         check_choice("AverageWeights", "kind", kind, ("ema", "swa"))
