@@ -1,7 +1,7 @@
 """A small network taught in four ways by two larger ones, whose answers may be kept on disk.
 
-The student has a twenty-third of a teacher's weights, and 200 labelled rows. Each line is the mean test accuracy of three
-seeds and the range; the last also prunes the student, in the same `fit`.
+The student has a twenty-third of a teacher's weights, and 200 labelled rows. Each line is the mean test accuracy of
+three seeds and the range; the last also prunes the student, in the same `fit`.
 
 It printed, where 200 rows of answers say little more than their labels, and features much more:
 
