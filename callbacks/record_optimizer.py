@@ -104,6 +104,20 @@ class RecordOptimizer(Callback):
     def on_train_end(self, logs=None):
         self._finish()
 
+    def get_state(self):
+        """Which update was recorded last."""
+        self._fetch()
+        return {"last": self._observer.last}
+
+    def set_state(self, state):
+        """What `get_state` returned: records of later updates, of a run that was killed, are void."""
+        self._observer.last = state["last"]
+        self._log.begin_again(state["last"] + 1)
+
+    def flush(self):
+        """Waits until all that was fetched is in the file."""
+        self._log.flush()
+
     def _fetch(self):
         _ = self.model  # on JAX this hands the state back to the variables
         self._observer.write_to(self._log)

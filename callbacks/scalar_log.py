@@ -44,6 +44,18 @@ class ScalarLog:
         except queue.Full:
             self._dropped += 1
 
+    def begin_again(self, step):
+        """Makes TensorBoard forget what other files of the folder have of `step` and later."""
+        self._rows.put((time.time(), step, None))
+
+    def flush(self):
+        """Waits until all that was handed over is in the file."""
+        if self._thread.is_alive():
+            done = threading.Event()
+            self._rows.put(done)
+            while not done.wait(0.1) and self._thread.is_alive():
+                pass
+
     def close(self):
         """Writes all that was handed over, and closes the file."""
         if self._thread.is_alive():
@@ -59,8 +71,9 @@ class ScalarLog:
             self._write_all()
         except Exception as error:
             self._error = error
-            while self._rows.get() is not None:
-                pass
+            while (row := self._rows.get()) is not None:
+                if isinstance(row, threading.Event):
+                    row.set()
 
     def _write_all(self):
         from tensorboard.compat.proto import event_pb2, summary_pb2
@@ -68,7 +81,15 @@ class ScalarLog:
 
         writer = EventFileWriter(self._folder)
         while (row := self._rows.get()) is not None:
+            if isinstance(row, threading.Event):
+                writer.flush()
+                row.set()
+                continue
             now, step, scalars = row
+            if scalars is None:
+                start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+                writer.add_event(event_pb2.Event(wall_time=now, step=step, session_log=start))
+                continue
             values = [summary_pb2.Summary.Value(tag=tag, simple_value=v) for tag, v in scalars.items()]
             summary = summary_pb2.Summary(value=values)
             writer.add_event(event_pb2.Event(wall_time=now, step=step, summary=summary))
