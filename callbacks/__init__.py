@@ -8,8 +8,10 @@ from keras_dlopt.callbacks.callback import Callback
 from keras_dlopt.callbacks.cluster import Cluster
 from keras_dlopt.callbacks.learning_rate_finder import LearningRateFinder
 from keras_dlopt.callbacks.prune import Prune
+from keras_dlopt.callbacks.recipe import from_recipe, recipe_schema
 from keras_dlopt.callbacks.record_optimizer import RecordOptimizer
 from keras_dlopt.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
+from keras_dlopt.callbacks.resume_exactly import ResumeExactly
 from keras_dlopt.callbacks.schedule import SCHEDULE_CALLBACKS, ScheduleCallback
 from keras_dlopt.callbacks.stop_on_target import StopOnTarget
 
@@ -23,7 +25,10 @@ __all__ = [
     "Prune",
     "RecordOptimizer",
     "ReduceLROnPlateau",
+    "ResumeExactly",
     "ScheduleCallback",
     "StopOnTarget",
+    "from_recipe",
+    "recipe_schema",
     *SCHEDULE_CALLBACKS,
 ]

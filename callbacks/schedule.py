@@ -133,6 +133,14 @@ class ScheduleCallback(Callback):
             per_epoch = self.params.get("steps")
             self._observer.start = done - epoch * per_epoch if per_epoch else (0 if epoch else done)
 
+    def get_state(self):
+        """At which count of the optimizer the schedule begins, which a run that goes on in an epoch cannot tell."""
+        return {"start": self._observer.start}
+
+    def set_state(self, state):
+        """What `get_state` returned."""
+        self._observer.start = state["start"]
+
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
             logs[self.of] = self._observer.latest()

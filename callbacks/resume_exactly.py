@@ -1,0 +1,217 @@
+"""A run that can be killed anywhere, and ends as if it had not been."""
+
+import collections
+import os
+import time
+import weakref
+
+import keras
+from keras.src.trainers.epoch_iterator import EpochIterator
+
+from keras_dlopt.arguments import check_number, invalid
+from keras_dlopt.callbacks.callback import EVERY_OTHER, Callback, callbacks_in_use, in_caller
+from keras_dlopt.callbacks.resume import run_state
+from keras_dlopt.callbacks.resume.data_position import go_to
+from keras_dlopt.callbacks.resume.preemption import Preemption
+from keras_dlopt.callbacks.resume.store import Store
+from keras_dlopt.callbacks.resume.writing import Writing
+
+
+class ResumeExactly(Callback):
+    """Kill the process, start the same script again: the run ends as one that was never killed, bit for bit.
+
+    What is kept: weights, optimizer, metrics, seeds of layers, all that is attached to the optimizer's step (masks,
+    records), the state of every callback (Keras's, ours and the user's, see `Callback`), the generators of Python,
+    NumPy and TensorFlow, and the position in the data. It is copied to the host between two steps and written by a
+    thread; no step waits for the disk. A file is complete or not there, and has a checksum: of the newest `keep` files
+    the newest that is whole is taken.
+
+    Data are drawn again, without computing, up to where the run was: they must come in the same order each time the
+    script runs (`keras.utils.set_random_seed`), and cost the time it takes to read them. Where data draw from Python's
+    or NumPy's generator, nothing else in the run may.
+
+    Bit for bit needs operations that are so themselves: `tf.config.experimental.enable_op_determinism()`. Under a
+    strategy the state is that of the first replica. Not kept are TensorFlow's own generators inside of a step
+    (`tf.random.uniform`; Keras's layers do not use them) and the order of validation data that are shuffled.
+
+    SIGTERM, which a cloud sends to a machine that it takes away, ends the step, writes a checkpoint, and ends the
+    process with `exit_code`, for a supervisor to start it again.
+
+    A folder belongs to one call of `fit`: remove it to begin anew. It must be the last callback of the list.
+
+    Args:
+        path: a folder, local or one that TensorFlow can write, such as `"gs://bucket/run"`.
+        every: seconds from one checkpoint to the next, > 0. Defaults to 60.
+        every_steps: a number of batches instead, >= 1; `every` is then unused. The next execution's end counts.
+        keep: how many checkpoints stay, >= 1. Defaults to 3.
+        grace: seconds that a checkpoint after SIGTERM may take, > 0; if no step ends in that time, the process ends
+            with those that it has. Defaults to 25, of the 30 that clouds give.
+        exit_code: of the process after SIGTERM. Defaults to 75, `EX_TEMPFAIL`.
+
+    Raises:
+        ValueError: if an argument is out of its range; when the run begins, if the model is not built, another
+            callback comes behind, or the folder belongs to another run.
+
+    Example: a run that ends in the middle, and goes on.
+
+    >>> import keras, numpy as np, tempfile
+    >>> from keras_dlopt import callbacks
+    >>> class PowerCut(callbacks.Callback):
+    ...     def on_train_batch_end(self, batch, logs=None):
+    ...         if int(self.model.optimizer.iterations) == 15:
+    ...             raise KeyboardInterrupt
+    >>> def run(path, *others):
+    ...     keras.utils.set_random_seed(1)
+    ...     model = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)])
+    ...     model.compile("adam", "mse")
+    ...     resume = callbacks.ResumeExactly(path, every_steps=4)
+    ...     x = np.linspace(0, 1, 80).reshape(40, 2)
+    ...     return model.fit(x, x[:, :1], batch_size=4, epochs=3, callbacks=[*others, resume], verbose=0).history
+    >>> path = tempfile.mkdtemp()
+    >>> try:
+    ...     _ = run(path, PowerCut())
+    ... except KeyboardInterrupt:
+    ...     pass
+    >>> resumed = run(path)
+    ResumeExactly: going on in epoch 2 after batch 2
+    >>> resumed == run(tempfile.mkdtemp())
+    True
+    """
+
+    after = EVERY_OTHER
+
+    def __init__(self, path, every=60.0, *, every_steps=None, keep=3, grace=25.0, exit_code=75):
+        super().__init__()
+        if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+            raise invalid("ResumeExactly", "path", path, "the path of a folder")
+        self._every = check_number("ResumeExactly", "every", every, 0, ends="()")
+        if every_steps is not None:
+            check_number("ResumeExactly", "every_steps", every_steps, 1, integer=True)
+        self._every_steps = every_steps
+        check_number("ResumeExactly", "grace", grace, 0, ends="()")
+        self._exit_code = check_number("ResumeExactly", "exit_code", exit_code, 0, 255, integer=True)
+        self._store = Store(path, check_number("ResumeExactly", "keep", keep, 1, integer=True))
+        self._writing = Writing(self._store)
+        self._preemption = Preemption(grace, exit_code)
+
+    def on_train_begin(self, logs=None):
+        self._preemption.stop()
+        self._epoch_iterator = in_caller("epoch_iterator", EpochIterator)
+        if self._epoch_iterator is None:
+            raise invalid("ResumeExactly", "model", self.model, "trained by `fit`")
+        if not all(layer.built for layer in self.model._flatten_layers()):
+            raise invalid("ResumeExactly", "model", self.model, "built: give it an Input, or call `build`")
+        if not self.model.optimizer.built:
+            self.model.optimizer.build(self.model.trainable_variables)
+        self._others = _named(callback for callback in callbacks_in_use() if callback is not self)
+        self._at_start = {name: run_state.read_attributes(callback) for name, callback in self._others.items()}
+        self._first_epoch = self._iterator = self._iterator_of = None
+        self._batches = 0
+        self._writing.wait_for_all()
+        self._saved = self._store.newest()
+        if self._saved is not None:
+            self.model._initial_epoch = self._saved["epoch"]
+        self._wait_from_now()
+        self._preemption.watch()
+        # Keras does not tell callbacks of a run that breaks off.
+        weakref.finalize(self, self._preemption.stop).atexit = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+        if self._first_epoch is None:
+            self._first_epoch = epoch
+            if self._saved is not None:
+                self._restore(self._saved)
+                self._saved = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        per_execution = self._epoch_iterator.steps_per_execution
+        self._batches += per_execution
+        if self._preemption.came:
+            self._end_early(batch, logs)
+        if self._is_due() and self._writing.idle and not self.model.stop_training:
+            self._save((batch + 1) // per_execution, logs)
+
+    def on_test_batch_end(self, batch, logs=None):
+        if self._preemption.came:  # the metrics of the epoch are gone: the last checkpoint it is
+            self._writing.wait()
+            raise SystemExit(self._exit_code)
+
+    def on_train_end(self, logs=None):
+        self._writing.wait()
+        self._preemption.stop()
+
+    def _is_due(self):
+        if self._every_steps is not None:
+            return self._batches - self._last_batches >= self._every_steps
+        return time.monotonic() - self._last_time >= self._every
+
+    def _wait_from_now(self):
+        self._last_batches, self._last_time = self._batches, time.monotonic()
+
+    def _end_early(self, batch, logs):
+        self._writing.wait()
+        self._save((batch + 1) // self._epoch_iterator.steps_per_execution, logs)
+        self._writing.wait()
+        raise SystemExit(self._exit_code)
+
+    def _save(self, executions, logs):
+        model = self.model  # on JAX this hands the state back to the variables
+        callbacks = {name: run_state.read_callback(c, self._at_start[name]) for name, c in self._others.items()}
+        state = {
+            "batches": self._batches,
+            "first_epoch": self._first_epoch,
+            "epoch": self._epoch,
+            "executions": executions,
+            "num_batches": self._epoch_iterator._num_batches,
+            "iterator": self._iterator,
+            "logs": {name: float(value) for name, value in (logs or {}).items()},
+            "variables": run_state.read_variables(model),
+            "generators": run_state.read_generators(),
+            "callbacks": callbacks,
+        }
+        flushes = [callback.flush for callback in self._others.values() if hasattr(callback, "flush")]
+        self._writing.start(self._batches, state, flushes)
+        self._wait_from_now()
+
+    def _restore(self, saved):
+        model = self.model
+        model._initial_epoch = None  # later calls of `fit` begin at the beginning
+        batch = saved["executions"] * self._epoch_iterator.steps_per_execution
+        print(f"ResumeExactly: going on in epoch {saved['epoch'] + 1} after batch {batch}", flush=True)
+        position = {name: saved[name] for name in ("executions", "iterator", "num_batches")}
+        position["epochs"] = saved["epoch"] - saved["first_epoch"]
+        last, moved = go_to(self._epoch_iterator, position)
+        if keras.backend.backend() == "tensorflow":
+            # Without a strategy Keras leaves the metrics to the first step: too late for their values.
+            model._symbolic_build(data_batch=last)
+        run_state.write_variables(model, saved["variables"], self._store.path)
+        for name, callback in self._others.items():
+            if name in saved["callbacks"]:
+                run_state.write_callback(callback, saved["callbacks"][name])
+        run_state.write_generators({n: s for n, s in saved["generators"].items() if n not in moved})
+        self._first_epoch, self._batches = saved["first_epoch"], saved["batches"]
+        self._iterator, self._iterator_of = saved["iterator"], saved["epoch"]
+        self._give_logs(saved["logs"])
+        self._wait_from_now()
+
+    def _give_logs(self, saved):
+        """Lets an epoch whose batches are all behind end with the logs of the last of them."""
+        model, original = self.model, self.model._get_metrics_result_or_logs
+
+        def once(logs):
+            del model._get_metrics_result_or_logs
+            return original(logs or saved)
+
+        model._get_metrics_result_or_logs = once
+
+
+def _named(callbacks):
+    """The callbacks by a name that another process gives them, too. What shows progress is nothing to keep."""
+    counts, named = collections.Counter(), {}
+    for callback in callbacks:
+        kind = type(callback).__name__
+        if not isinstance(callback, keras.callbacks.ProgbarLogger):
+            counts[kind] += 1
+            named[f"{kind} {counts[kind]}"] = callback
+    return named
