@@ -7,6 +7,7 @@ libraries print goes to the file LOG. Nothing of Keras is imported here, and not
 import json
 import os
 import sys
+import threading
 import time
 
 from keras_dlopt.distribute.aot import hlo
@@ -17,9 +18,17 @@ def main():
     log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     compiler = _Compiler()
     for line in sys.stdin:
         print(json.dumps(compiler.answer(json.loads(line))), file=answers, flush=True)
+
+
+def _end_with(parent):
+    """A user's process that is killed closes nothing, and a compilation would go on for minutes."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 class _Compiler:
