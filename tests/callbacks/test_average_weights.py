@@ -58,11 +58,11 @@ def test_mean_is_numpys_and_takes_the_weights_place(kind, begin, per_execution):
     path = by_numpy(12)
     kept = path[int(begin * 12) if begin == 0.5 else begin :]
     expected = np.mean(kept, axis=0) if kind == "swa" else exponential(kept, 0.3)
-    np.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-5)
-    np.testing.assert_allclose(history["val_loss"][-1], np.mean((X @ expected - Y) ** 2), rtol=1e-5)
-    np.testing.assert_allclose(seen.trained, path[-1], rtol=1e-5)
+    np.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(history["val_loss"][-1], np.mean((X @ expected - Y) ** 2), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(seen.trained, path[-1], rtol=1e-5, atol=1e-6)
     if BACKEND != "jax":
-        np.testing.assert_allclose(seen.tested, expected, rtol=1e-5)
+        np.testing.assert_allclose(seen.tested, expected, rtol=1e-5, atol=1e-6)
     assert "_seam" not in vars(model.optimizer)
 
 
@@ -71,7 +71,7 @@ def test_accumulated_batches_are_no_updates():
     model = keras.Sequential([keras.Input((3,)), layers.Dense(1, use_bias=False, kernel_initializer="ones")])
     model.compile(keras.optimizers.SGD(RATE, gradient_accumulation_steps=2), "mse", jit_compile=BACKEND == "jax")
     model.fit(X, Y, 4, shuffle=False, callbacks=[callbacks.AverageWeights("swa")], verbose=0)
-    np.testing.assert_allclose(model.get_weights()[0], np.mean(by_numpy(3, batch=8), axis=0), rtol=1e-5)
+    np.testing.assert_allclose(model.get_weights()[0], np.mean(by_numpy(3, batch=8), axis=0), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.both_backends
@@ -95,7 +95,7 @@ def test_mirrored(mirrored):
     with mirrored.scope():  # Keras itself fails under it with more than one step an execution
         model = network()
     model.fit(X, Y, 4, shuffle=False, callbacks=[callbacks.AverageWeights("swa", begin=2)], verbose=0)
-    np.testing.assert_allclose(model.get_weights()[0], np.mean(by_numpy(6)[2:], axis=0), rtol=1e-5)
+    np.testing.assert_allclose(model.get_weights()[0], np.mean(by_numpy(6)[2:], axis=0), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.both_backends
@@ -110,7 +110,7 @@ def test_state_goes_on():
     model.set_weights(states[0][1])
     load = keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: mean.set_state(states[0][0]))
     model.fit(X, Y, 4, 2, initial_epoch=1, shuffle=False, callbacks=[mean, load], verbose=0)
-    np.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_bad_arguments():
