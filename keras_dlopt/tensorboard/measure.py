@@ -55,12 +55,14 @@ class Measure(Observer):
         )
         width = len(GLOBALS) + len(self.layout.stats) * count
         sampled = sum(len(range(0, size, take.stride(size))) for size in sizes)
+        # TensorFlow's collectives, which set the workers' variables alike, have no 8-bit integers.
+        small = "int32" if _several_workers(optimizer) else "uint8"
         self.ring = (
             self.add_variable((self.rows, width), "float32", name="ring"),
-            self.add_variable((self.rows, len(self.histograms) * count * BINS), "uint8", name="histograms"),
+            self.add_variable((self.rows, len(self.histograms) * count * BINS), small, name="histograms"),
             # Whole numbers, which float32 would lose above 2**24: of the row, and of the update.
             self.add_variable((self.rows, 2), "int32", keras.initializers.Constant(-1), name="numbers"),
-            self.add_variable((sampled,), "uint8", keras.initializers.Constant(_UNSEEN), name="pattern"),
+            self.add_variable((sampled,), small, keras.initializers.Constant(_UNSEEN), name="pattern"),
         )
 
     def before_apply(self, gradients, variables):
@@ -95,11 +97,12 @@ class Measure(Observer):
         changes, pattern = _mask_changes(seen.after, pattern)
         stats = seen.stats(self.slots, changes, self.trusts)
         row = ops.concatenate([seen.globals(stats), ops.reshape(stats, (-1,))])
+        counted = ops.cast(ops.reshape(seen.histograms(self.histograms), (1, -1)), codes.dtype)
         number = ops.max(numbers[:, 0]) + 1
         place = ops.stack([number % self.rows, 0])
         return (
             ops.slice_update(ring, place, row[None]),
-            ops.slice_update(codes, place, ops.reshape(seen.histograms(self.histograms), (1, -1))),
+            ops.slice_update(codes, place, counted),
             ops.slice_update(numbers, place, ops.stack([number, seen.update])[None]),
             pattern,
         )
@@ -209,7 +212,7 @@ class Rows:
                 step=step,
                 globals=np.append(row[: len(GLOBALS)], np.float32([scale, self.dropped])),
                 stats=row[len(GLOBALS) :].reshape(stats, variables),
-                histograms=codes[place].reshape(-1, variables, BINS).transpose(0, 2, 1),
+                histograms=codes[place].reshape(-1, variables, BINS).transpose(0, 2, 1).astype("uint8"),
                 ranges=ranges,
             )
 
@@ -222,7 +225,7 @@ def _mask_changes(weights, pattern):
     """
     order, changes, zero, place = [], [], [], 0
     for indices, rows in take.matrices(weights):
-        now = ops.cast(ops.equal(take.sample(rows), 0), "uint8")
+        now = ops.cast(ops.equal(take.sample(rows), 0), pattern.dtype)
         size = math.prod(now.shape)
         past = ops.reshape(pattern[place : place + size], now.shape)
         place += size
@@ -248,3 +251,8 @@ def _unique(names):
     for i, name in enumerate(names):
         seen.setdefault(name, []).append(i)
     return [name if len(seen[name]) == 1 else f"{name}_{seen[name].index(i)}" for i, name in enumerate(names)]
+
+
+def _several_workers(optimizer):
+    strategy = getattr(optimizer, "_distribution_strategy", None)
+    return strategy is not None and getattr(strategy.extended, "_in_multi_worker_mode", lambda: False)()
