@@ -1,5 +1,6 @@
 """Several processes on this machine: what they print, how they end. No Keras in them."""
 
+import functools
 import io
 import json
 import os
@@ -64,7 +65,9 @@ def test_ctrl_c_ends_all(how, code, tmp_path):
     script = tmp_path / "waits.py"
     script.write_text(f"import os\nopen(f'{tmp_path}/{{os.getpid()}}.pid', 'w')\n{WAITS}")
     command = [sys.executable, "-m", "keras_dlopt.cli", "launch", "--workers", "2", str(script)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # What starts in the background of a shell is given an ignored Ctrl-C.
+    heeding = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeding)
     assert sorted(process.stdout.readline() for _ in range(2)) == ["[0] up\n", "[1] up\n"]
     process.send_signal(how)
     _, said = process.communicate(timeout=30)
