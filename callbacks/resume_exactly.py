@@ -49,8 +49,8 @@ class ResumeExactly(Callback):
         exit_code: of the process after SIGTERM. Defaults to 75, `EX_TEMPFAIL`.
 
     Raises:
-        ValueError: if an argument is out of its range; when the run begins, if the model is not built, another
-            callback comes behind, or the folder belongs to another run.
+        ValueError: if an argument is out of its range; when the run begins, on another backend than TensorFlow, if the
+            model is not built, another callback comes behind, or the folder belongs to another run.
 
     Example: a run that ends in the middle, and goes on.
 
@@ -96,6 +96,9 @@ class ResumeExactly(Callback):
 
     def on_train_begin(self, logs=None):
         self._preemption.stop()
+        if keras.backend.backend() != "tensorflow":
+            # JAX's trainer breaks off in an epoch whose batches are all drawn again without a step.
+            raise ValueError(f"`ResumeExactly` needs Keras on TensorFlow, not on {keras.backend.backend()}.")
         self._epoch_iterator = in_caller("epoch_iterator", EpochIterator)
         if self._epoch_iterator is None:
             raise invalid("ResumeExactly", "model", self.model, "trained by `fit`")

@@ -95,13 +95,11 @@ def assert_resumes(tmp_path, cuts=(9, 12, 20), rtol=0, **kwargs):
     assert seen == expected[2]
 
 
-@pytest.mark.both_backends
 @pytest.mark.parametrize("data", ["arrays", "py", "shuffled", "unknown", "random"])
 def test_all_kinds_of_data(tmp_path, data):
     assert_resumes(tmp_path, data=data)
 
 
-@pytest.mark.both_backends
 def test_all_callbacks_at_once_with_validation_and_accumulation(tmp_path):
     def recorder():
         return callbacks.RecordOptimizer(tmp_path / "log", every=2)
@@ -127,7 +125,6 @@ def test_all_callbacks_at_once_with_validation_and_accumulation(tmp_path):
     )
 
 
-@pytest.mark.both_backends
 def test_several_steps_an_execution(tmp_path):
     assert_resumes(tmp_path, data="shuffled", cuts=(8, 12), steps_per_execution=4)
 
@@ -177,3 +174,12 @@ def test_sigterm_saves_and_exits(tmp_path, kill_test):
     process.communicate(timeout=120)
     assert process.returncode == 75
     assert list((tmp_path / "run").glob("*.ckpt"))
+
+
+@pytest.mark.both_backends
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="there it works: the tests above")
+def test_on_another_backend_it_is_refused(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="needs Keras on TensorFlow, not on jax"):
+        model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0, callbacks=[callbacks.ResumeExactly(tmp_path)])
