@@ -273,3 +273,11 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert json.loads(pathlib.Path("found.json").read_text())[0]["compiles"]
     assert cli.main(["preflight", "train:nothing", "--batch", "64"]) == 2
     assert "'train' has no function 'nothing'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(TENSORFLOW, reason="the compiler's process is the same on both backends")
+def test_a_module_beside_the_script_is_not_the_compilers(tmp_path, monkeypatch):
+    (tmp_path / "compression.py").write_text("raise RuntimeError('not the module that JAX asks for')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with distribute.Compiler(progress=False, cache=None) as compiler:
+        assert distribute.preflight(dense(), 64, "v5e-8", predict=False, compiler=compiler).compiles

@@ -4,10 +4,10 @@ import pathlib
 
 import numpy as np
 import pytest
-import runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import runs
 from keras_dlopt import tensorboard
 from keras_dlopt.tensorboard import format as formats
 from keras_dlopt.tensorboard.crc32c import crc32c

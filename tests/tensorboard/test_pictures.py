@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import runs
 from matplotlib.figure import Figure
 
+import runs
 from keras_dlopt import tensorboard
 from keras_dlopt.tensorboard import pictures
 

@@ -16,9 +16,9 @@ import urllib.request
 
 import numpy as np
 import pytest
-import runs
 
 import keras_dlopt
+import runs
 
 FOLDER = pathlib.Path(keras_dlopt.__file__).parent / "tensorboard"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import pathlib
@@ -98,7 +99,7 @@ class Compiler:
         if line:
             return json.loads(line)
         self._worker.wait()
-        said = pathlib.Path(self._log).read_text(errors="replace")[-2000:]
+        said = " ".join(pathlib.Path(self._log).read_text(errors="replace").split())[-200:]
         code = self._worker.returncode
         self.close()
         message = f"DIED: the compiler's process ended with code {code}; it last said: {said}"
@@ -111,7 +112,7 @@ class Compiler:
             "JAX_PLATFORMS": "cpu",
             "TPU_SKIP_MDS_QUERY": "1",  # else it asks a cloud's metadata server which TPU this is
             "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "PYTHONPATH": os.pathsep.join(_homes("keras_dlopt", "jax", "libtpu")),
         }
         environment.pop("XLA_FLAGS", None)  # those are for this process's devices
         self._worker = subprocess.Popen(
@@ -125,6 +126,12 @@ class Compiler:
         )
         self._lines = queue.SimpleQueue()
         threading.Thread(target=_read, args=(self._worker.stdout, self._lines), daemon=True).start()
+
+
+def _homes(*packages):
+    """The folders that hold the packages. Not all of `sys.path`: a script's folder may hide modules that JAX asks for."""
+    found = [importlib.util.find_spec(package).submodule_search_locations[0] for package in packages]
+    return dict.fromkeys(os.path.dirname(place) for place in found)
 
 
 def _read(stream, lines):

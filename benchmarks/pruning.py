@@ -1,9 +1,9 @@
 """Pruning: accuracy beside tfmot and beside pruning at once, cost of a step, speed without channels, size.
 
-    python benchmarks/compression.py [accuracy] [overhead] [channels] [size] [--seeds 5]
+    python benchmarks/pruning.py [accuracy] [overhead] [channels] [size] [--seeds 5]
 
-Four parts, or those that are named. Every cell is saved in `compression.json` when it is done, and is not measured
-again: delete it there, or the file, to do so. The tables go to `compression.md`.
+Four parts, or those that are named. Every cell is saved in `pruning.json` when it is done, and is not measured
+again: delete it there, or the file, to do so. The tables go to `pruning.md`.
 
 `accuracy`: from one dense network a seed, trained for 15 epochs, ten epochs more with the same rows, optimizer and
 schedule: dense, with `callbacks.Prune`, and by real tfmot through the bridge; beside them `compress.prune`, without
@@ -38,7 +38,7 @@ from keras_dlopt.compress.patterns import SingleWeights
 from keras_dlopt.compress.prunable import prunable_weights
 
 HERE = pathlib.Path(__file__).parent
-SAVED = HERE / "compression.json"
+SAVED = HERE / "pruning.json"
 FIRST, MORE = 15, 10
 SHARES = (0.8, 0.9, 0.95)
 BLOCK = 20  # steps in a turn
@@ -305,13 +305,13 @@ def write(saved):
     packages = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "tensorflow-model-optimization"))
     lines = ["# Pruning: accuracy, cost, speed, size", ""]
     lines += [
-        f"`python benchmarks/compression.py`: {os.cpu_count()} cores ({platform.machine()}) shared with other work,"
+        f"`python benchmarks/pruning.py`: {os.cpu_count()} cores ({platform.machine()}) shared with other work,"
     ]
     lines += [f"{packages}. Times are ratios of runs that took turns; run it on a quiet machine for better ones.", ""]
     for part, table in PARTS.items():
         if cells_of(saved, part):
             lines += table(saved)
-    (HERE / "compression.md").write_text("\n".join(lines).rstrip() + "\n")
+    (HERE / "pruning.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
 if __name__ == "__main__":
