@@ -129,7 +129,7 @@ class Compiler:
 
 
 def _homes(*packages):
-    """The folders that hold the packages. Not all of `sys.path`: a script's folder may hide modules that JAX asks for."""
+    """The folders that hold the packages: not all of `sys.path`, for a script's own may hide modules that JAX wants."""
     found = [importlib.util.find_spec(package).submodule_search_locations[0] for package in packages]
     return dict.fromkeys(os.path.dirname(place) for place in found)
 
