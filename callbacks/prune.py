@@ -77,6 +77,8 @@ class Prune(Callback):
     (0.8, 20)
     """
 
+    after = ("AverageWeights",)  # whose averages are masked, too, when training ends
+
     def __init__(
         self,
         sparsity,

@@ -108,7 +108,7 @@ class ResumeExactly(Callback):
             self.model.optimizer.build(self.model.trainable_variables)
         self._others = _named(callback for callback in callbacks_in_use() if callback is not self)
         self._at_start = {name: run_state.read_attributes(callback) for name, callback in self._others.items()}
-        self._first_epoch = self._iterator = self._iterator_of = None
+        self._first_epoch = None
         self._batches = 0
         self._writing.wait_for_all()
         self._saved = self._store.newest()
@@ -159,7 +159,6 @@ class ResumeExactly(Callback):
         raise SystemExit(self._exit_code)
 
     def _save(self, executions, logs):
-        model = self.model  # on JAX this hands the state back to the variables
         callbacks = {name: run_state.read_callback(c, self._at_start[name]) for name, c in self._others.items()}
         state = {
             "batches": self._batches,
@@ -167,9 +166,8 @@ class ResumeExactly(Callback):
             "epoch": self._epoch,
             "executions": executions,
             "num_batches": self._epoch_iterator._num_batches,
-            "iterator": self._iterator,
             "logs": {name: float(value) for name, value in (logs or {}).items()},
-            "variables": run_state.read_variables(model),
+            "variables": run_state.read_variables(self.model),
             "generators": run_state.read_generators(),
             "callbacks": callbacks,
         }
@@ -182,19 +180,17 @@ class ResumeExactly(Callback):
         model._initial_epoch = None  # later calls of `fit` begin at the beginning
         batch = saved["executions"] * self._epoch_iterator.steps_per_execution
         print(f"ResumeExactly: going on in epoch {saved['epoch'] + 1} after batch {batch}", flush=True)
-        position = {name: saved[name] for name in ("executions", "iterator", "num_batches")}
+        position = {name: saved[name] for name in ("executions", "num_batches")}
         position["epochs"] = saved["epoch"] - saved["first_epoch"]
         last, moved = go_to(self._epoch_iterator, position)
-        if keras.backend.backend() == "tensorflow":
-            # Without a strategy Keras leaves the metrics to the first step: too late for their values.
-            model._symbolic_build(data_batch=last)
+        # Without a strategy Keras leaves the metrics to the first step: too late for their values.
+        model._symbolic_build(data_batch=last)
         run_state.write_variables(model, saved["variables"], self._store.path)
         for name, callback in self._others.items():
             if name in saved["callbacks"]:
                 run_state.write_callback(callback, saved["callbacks"][name])
         run_state.write_generators({n: s for n, s in saved["generators"].items() if n not in moved})
         self._first_epoch, self._batches = saved["first_epoch"], saved["batches"]
-        self._iterator, self._iterator_of = saved["iterator"], saved["epoch"]
         self._give_logs(saved["logs"])
         self._wait_from_now()
 

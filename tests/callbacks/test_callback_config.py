@@ -76,3 +76,21 @@ def test_a_wrong_order_names_the_right_one():
 
 def test_the_right_order_trains():
     fit(Early(), Late(), keras.callbacks.TerminateOnNaN(), Last())
+
+
+@pytest.mark.both_backends
+@pytest.mark.parametrize("last", [callbacks.Prune(0.5, end=0.5), callbacks.Cluster(3)], ids=["Prune", "Cluster"])
+def test_averages_are_pruned_and_clustered_too(last):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, name="dense")])
+    model.compile(keras.optimizers.Adam(0.05), "mse", jit_compile=keras.backend.backend() == "jax")
+    x = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
+    average = callbacks.AverageWeights("ema")
+    with pytest.raises(ValueError, match=f"{type(last).__name__} comes after AverageWeights"):
+        model.fit(x, x, batch_size=4, callbacks=[last, average], verbose=0)
+    model.fit(x, x, batch_size=4, epochs=2, callbacks=[average, last], verbose=0)
+    kernel = keras.ops.convert_to_numpy(model.get_layer("dense").kernel)
+    if isinstance(last, callbacks.Prune):
+        assert (kernel == 0).mean() == 0.5
+    else:
+        assert len(np.unique(kernel)) == 3
