@@ -11,6 +11,7 @@ import pytest
 
 import keras_dlopt
 from keras_dlopt import cli
+from keras_dlopt.commands.command import COMMANDS, Refused, command
 
 
 def lines_of_refusal(arguments, capsys):
@@ -32,7 +33,7 @@ def test_help_lists_the_commands(arguments, capsys):
     except SystemExit as exit:
         assert exit.code == 0
     shown = capsys.readouterr().out
-    for name, (_, help) in cli.COMMANDS.items():
+    for name, (_, help) in COMMANDS.items():
         assert re.search(rf"^ +{name}\s+{help.split()[0]}", shown, re.MULTILINE)
 
 
@@ -234,15 +235,15 @@ def test_the_tpu_command_alone_lists_its_commands(capsys):
 
 
 def test_a_command_is_one_registered_function(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "COMMANDS", dict(cli.COMMANDS))
+    monkeypatch.setitem(COMMANDS, "say-it", None)  # removed at the end
 
-    @cli.command("say a word")
+    @command("say a word")
     def say_it(parser):
         parser.add_argument("word")
 
         def run(arguments):
             if arguments.word == "no":
-                raise cli.Refused("not that word")
+                raise Refused("not that word")
             if arguments.word == "stop":
                 raise KeyboardInterrupt
             print(arguments.word)

@@ -1,4 +1,4 @@
-"""What `keras-dlopt compress` does: prunes and quantizes a saved model, and reports what that gained."""
+"""What `keras-dlopt compress` does with its files."""
 
 import json
 import pathlib
@@ -11,8 +11,8 @@ from keras_dlopt.arguments import invalid
 from keras_dlopt.atomic import replacing
 
 
-def run(path, data, folder, *, prune=None, quantize=None, epochs=5, learning_rate=1e-4):
-    """Compresses a model file.
+def compress_file(path, data, folder, *, prune=None, quantize=None, epochs=5, learning_rate=1e-4):
+    """Prunes and quantizes a saved model, and reports what that gained.
 
     Args:
         path: a `.keras` file of a compiled Sequential or functional model.
@@ -29,9 +29,7 @@ def run(path, data, folder, *, prune=None, quantize=None, epochs=5, learning_rat
     """
     model = keras.models.load_model(path)
     if model.loss is None:
-        raise invalid(
-            "compress", "model", str(path), "a model that was compiled when it was saved"
-        )
+        raise invalid("compress", "model", str(path), "a model that was compiled when it was saved")
     (x, y), (x_test, y_test) = _load(data)
     folder = pathlib.Path(folder)
     before = compress.export(model, folder / "before.tflite")
