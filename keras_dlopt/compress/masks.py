@@ -64,8 +64,7 @@ def refuse_pruned(weights, sparsity, where):
 
 def masked(weight, mask):
     """`weight` where `mask` is true, else zero."""
-    weight = ops.convert_to_tensor(weight)
-    return _where(mask, weight, ops.zeros_like(weight))
+    return ops.where(ops.convert_to_tensor(mask), ops.convert_to_tensor(weight), 0.0)
 
 
 class Masks(Observer):

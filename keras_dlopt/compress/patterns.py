@@ -123,9 +123,32 @@ def keep_largest(scores, kept):
     >>> keep_largest(ops.array([0.1, 3.0, 0.2, 2.0]), 2).numpy()
     array([False,  True, False,  True])
     """
-    size = scores.shape[0]
-    keep = ops.cast(ops.arange(size) >= size - kept, "int32")
-    return ops.cast(ops.scatter(ops.argsort(scores)[:, None], keep, (size,)), "bool")
+    # No sort: it takes a hundred times as long under XLA on a CPU, and many times on a GPU.
+    bits = _ordered_bits(scores)
+    least = _kth_largest(bits, kept)
+    larger, equal = bits > least, bits == least
+    missing = kept - ops.sum(ops.cast(larger, "int32"))
+    behind = ops.flip(ops.cumsum(ops.flip(ops.cast(equal, "int32"))))  # of equal ones, how many come from here on
+    return ops.logical_or(larger, ops.logical_and(equal, behind <= missing))
+
+
+def _ordered_bits(scores):
+    """Integers in the order of the scores."""
+    bits = ops.view(ops.cast(scores, "float32") + 0.0, "int32")  # of -0 and 0, equal numbers, makes two of the latter
+    return ops.where(bits < 0, ops.bitwise_xor(bits, 0x7FFFFFFF), bits)
+
+
+def _kth_largest(values, k):
+    """The k-th largest of 32-bit integers, in 32 passes over them: each halves the interval that has it."""
+
+    def halve(_, interval):
+        low, high = interval  # at least k values are >= low, fewer than k are > high
+        middle = (low | high) - ops.right_shift(low ^ high, 1)  # the mean, upwards, without overflow
+        enough = ops.sum(ops.cast(values >= middle, "int32")) >= k
+        return ops.where(enough, middle, low), ops.where(enough, high, middle - 1)
+
+    interval = ops.convert_to_tensor(-(2**31), "int32"), ops.convert_to_tensor(2**31 - 1, "int32")
+    return ops.fori_loop(0, 32, halve, interval)[0]
 
 
 def choose(units, importances, kept):
