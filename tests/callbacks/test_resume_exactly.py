@@ -201,6 +201,24 @@ def test_keras_tensorboard_shows_every_step_once(tmp_path):
         assert found["epoch_loss"] == [0, 1, 2, 3]
 
 
+def test_a_folder_of_tensorflows_file_layer(tmp_path):
+    """`ram://` goes the way of `gs://`."""
+    import tensorflow as tf
+
+    folder = f"ram://{tmp_path.name}/a run"
+    expected = run(tmp_path / "whole", run_eagerly=True)
+    assert run(folder, cut=15, run_eagerly=True) is None
+    names = sorted(tf.io.gfile.listdir(folder))
+    assert len(names) == 3 and names[-1] <= "000000000015.ckpt"
+    with tf.io.gfile.GFile(f"{folder}/{names[-1]}", "rb") as file:
+        content = file.read()
+    with tf.io.gfile.GFile(f"{folder}/{names[-1]}", "wb") as file:
+        file.write(content[: len(content) // 2])
+    with pytest.warns(UserWarning, match=f"{names[-1]} is left out"):
+        arrays, history, seen = run(folder, run_eagerly=True)
+    assert all(map(np.array_equal, arrays, expected[0])) and (history, seen) == expected[1:]
+
+
 def test_several_steps_an_execution_with_accumulation(tmp_path):
     optimizer = functools.partial(adam, gradient_accumulation_steps=2)
     assert_resumes(tmp_path, (4, 6), data="shuffled", steps_per_execution=4, optimizer=optimizer)
