@@ -29,11 +29,14 @@ class ResumeExactly(Callback):
 
     Data are drawn again, without computing, up to where the run was: they must come in the same order each time the
     script runs (`keras.utils.set_random_seed`), and cost the time it takes to read them. Where data draw from Python's
-    or NumPy's generator, nothing else in the run may.
+    or NumPy's generator, as arrays that are shuffled do on JAX, nothing else in the run may.
 
     Bit for bit needs operations that are so themselves: `tf.config.experimental.enable_op_determinism()`. Under a
     strategy the state is that of the first replica. Not kept are TensorFlow's own generators inside of a step
     (`tf.random.uniform`; Keras's layers do not use them) and the order of validation data that are shuffled.
+
+    TensorBoard shows every step once: `RecordOptimizer` goes on after what the checkpoint knows of, and the files that
+    Keras's own callback has written since are cut off there, if they are local.
 
     SIGTERM, which a cloud sends to a machine that it takes away, ends the step, writes a checkpoint, and ends the
     process with `exit_code`, for a supervisor to start it again.

@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import pathlib
 import signal
+import threading
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from keras_dlopt import callbacks
 from keras_dlopt.callbacks.callback import Callback
+from keras_dlopt.callbacks.resume.store import Store
 
 JAX = keras.backend.backend() == "jax"
 RNG = np.random.default_rng(0)
@@ -256,6 +258,24 @@ def test_mirrored_strategy(tmp_path, mirrored):
         pytest.skip("tf.distribute is TensorFlow's")
     with mirrored.scope():
         assert_resumes(tmp_path, (9,), rtol=1e-6)
+
+
+def test_no_step_waits_for_the_disk(tmp_path, monkeypatch):
+    go, write, waited = threading.Event(), Store.write, []
+
+    def stuck(self, step, state):
+        waited.append(go.wait(60))
+        write(self, step, state)
+
+    monkeypatch.setattr(Store, "write", stuck)
+
+    class Free(Callback):
+        def on_train_end(self, logs=None):
+            assert not waited  # the first checkpoint has been in the writing for the whole run
+            go.set()
+
+    run(tmp_path, others=[Free], run_eagerly=True)
+    assert waited == [True] and [path.name for path in tmp_path.iterdir()] == ["000000000001.ckpt"]
 
 
 def test_another_model_is_refused(tmp_path):
