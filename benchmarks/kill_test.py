@@ -2,10 +2,11 @@
 
     python benchmarks/kill_test.py [--kills 30]
 
-Each of the runs has pruning, the optimizer's weight averaging, a one-cycle learning rate, RecordOptimizer,
-EarlyStopping and validation at once, dropout in the model, and data that are shuffled: arrays (A), `tf.data` (D), or
-`tf.data` with eight steps an execution (E). A run is started again until it ends; what must be the same bit for bit are
-weights, optimizer, masks, random seeds, history and the scalars that TensorBoard shows. `kill_test.md` has the result.
+Four kinds of run, each with dropout, validation and data that are shuffled: arrays; `tf.data` with shuffle; arrays with
+pruning, averaged weights (EMA), a one-cycle learning rate, RecordOptimizer and EarlyStopping all on; the same on
+`tf.data` with eight steps an execution and the optimizer's own averaging. A run is started again until it ends; what
+must be the same bit for bit are weights, optimizer, masks, random seeds, history and the scalars that TensorBoard
+shows. `kill_test.md` has the result; runs that `kill_test.json` holds are not made again.
 """
 
 import argparse
@@ -14,12 +15,18 @@ import json
 import os
 import pathlib
 import random
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 
-KINDS = ("arrays", "dataset", "executions")
+KINDS = {
+    "arrays": "arrays",
+    "dataset": "`tf.data` with shuffle",
+    "all": "arrays, all callbacks on",
+    "executions": "`tf.data`, eight steps an execution, all callbacks on",
+}
 
 
 def train(kind, folder):
@@ -38,9 +45,9 @@ def train(kind, folder):
     layers = [keras.Input((8,)), keras.layers.Dense(32, activation="relu"), keras.layers.Dropout(0.2)]
     model = keras.Sequential([*layers, keras.layers.Dense(1)])
     per_execution = 8 if kind == "executions" else 1
-    optimizer = keras.optimizers.AdamW(1e-2, use_ema=True, ema_momentum=0.9)
+    optimizer = keras.optimizers.AdamW(1e-2, use_ema=kind == "executions", ema_momentum=0.9)
     model.compile(optimizer, "mse", metrics=["mae"], jit_compile=False, steps_per_execution=per_execution)
-    if kind == "arrays":
+    if kind in ("arrays", "all"):
         data = {"x": x, "y": y, "batch_size": 16}
     else:
         data = {"x": tf.data.Dataset.from_tensor_slices((x, y)).shuffle(200, seed=5).batch(16).prefetch(2)}
@@ -53,24 +60,24 @@ def train(kind, folder):
                 print("RUNNING", flush=True)
             time.sleep(0.004 * per_execution)
 
-    history = model.fit(
-        **data,
-        epochs=8,
-        validation_data=(x[:100], y[:100]),
-        verbose=0,
-        callbacks=[
+    on, scalars = [], {}
+    if kind in ("all", "executions"):
+        on = [
+            *([] if kind == "executions" else [callbacks.AverageWeights("ema")]),
             callbacks.Prune(0.75),
             callbacks.OneCycle(1e-2),
             callbacks.RecordOptimizer(f"{folder}/log", every=7),
             keras.callbacks.EarlyStopping(patience=5, start_from_epoch=2, restore_best_weights=True),
-            Pace(),
-            callbacks.ResumeExactly(f"{folder}/run", every_steps=17, keep=3),
-        ],
+        ]
+    resume = callbacks.ResumeExactly(f"{folder}/run", every_steps=17, keep=3)
+    history = model.fit(
+        **data, epochs=8, validation_data=(x[:100], y[:100]), verbose=0, callbacks=[*on, Pace(), resume]
     ).history
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    if on:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    log = EventAccumulator(f"{folder}/log", size_guidance={"scalars": 0}).Reload()
-    scalars = {tag: [(e.step, e.value) for e in log.Scalars(tag)] for tag in sorted(log.Tags()["scalars"])}
+        log = EventAccumulator(f"{folder}/log", size_guidance={"scalars": 0}).Reload()
+        scalars = {tag: [(e.step, e.value) for e in log.Scalars(tag)] for tag in sorted(log.Tags()["scalars"])}
     arrays = [np.asarray(v) for v in (*model.variables, *model.optimizer.variables)]
     end = {
         "variables": hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest(),
@@ -78,44 +85,71 @@ def train(kind, folder):
         "scalars": hashlib.sha256(json.dumps(scalars).encode()).hexdigest(),
         "steps": int(model.optimizer.iterations),
         "zeros": sum(int(np.sum(w == 0)) for w in model.get_weights()),
-        "rows": len(scalars["optimizer/learning_rate"]),
+        "rows": len(scalars.get("optimizer/learning_rate", ())),
         "epochs": len(history["loss"]),
     }
     print("END " + json.dumps(end), flush=True)
 
 
-def run(kind, folder, kill_after=None):
-    """Runs the script once. Returns what it ended with, `None` if killed, and its output."""
+def run(kind, folder, kill_after=None, by=signal.SIGKILL):
+    """Runs the script once, and sends it a signal that many seconds after its first step.
+
+    Returns:
+        What it ended with, `None` if it did not, its exit code, and its output.
+    """
     command = [sys.executable, os.path.abspath(__file__), "--train", kind, folder]
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-    said = ""
-    if kill_after is not None:
-        for line in process.stdout:
-            said += line
-            if line.startswith(("RUNNING", "ResumeExactly")):
-                break
-        time.sleep(kill_after)
-        process.kill()
-    out, errors = process.communicate()
-    said += out
-    ends = [line for line in said.splitlines() if line.startswith("END ")]
-    if ends:
-        return json.loads(ends[0][4:]), said
-    if process.returncode != -9:
-        raise RuntimeError(errors)
-    return None, said
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)
+        said = ""
+        if kill_after is not None:
+            for line in process.stdout:
+                said += line
+                if line.startswith(("RUNNING", "ResumeExactly")):
+                    break
+            time.sleep(kill_after)
+            process.send_signal(by)
+        said += process.communicate()[0]
+        ends = [line for line in said.splitlines() if line.startswith("END ")]
+        if not ends and (kill_after is None or process.returncode not in (-signal.SIGKILL, 75)):
+            errors.seek(0)
+            raise RuntimeError(errors.read())
+    return json.loads(ends[0][4:]) if ends else None, process.returncode, said
 
 
 def kill_until(kind, folder, kills, rng, longest=3.0):
     """Kills a run up to `kills` times, then lets it end. Returns its end and the number of kills that hit it."""
     hits = 0
     for _ in range(kills):
-        end, _ = run(kind, folder, rng.uniform(0.0, longest))
+        end, *_ = run(kind, folder, rng.uniform(0.0, longest))
         if end is not None:
             return end, hits
         hits += 1
     return run(kind, folder)[0], hits
+
+
+def report(rows):
+    """The Markdown page."""
+    lines = [
+        "# Runs killed at random times",
+        "",
+        "`python benchmarks/kill_test.py --kills 30` kills short runs by SIGKILL and starts them again until they end.",
+        "Compared bit for bit with a run never killed: variables of model and optimizer, history, and, where they are",
+        "recorded, the scalars that TensorBoard shows. All callbacks on: pruning, averaged weights, one-cycle learning",
+        "rate, RecordOptimizer, EarlyStopping.",
+        "",
+        "| kind of run | runs | kills | identical |",
+        "|---|---|---|---|",
+    ]
+    for kind, about in KINDS.items():
+        own = [row for row in rows if row["kind"] == kind]
+        lines.append(f"| {about} | {len(own)} | {_kills(own)} | {sum(not row['different'] for row in own)} |")
+    lines.append(f"| all | {len(rows)} | {_kills(rows)} | {sum(not row['different'] for row in rows)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _kills(rows):
+    return sum(row["kills"] for row in rows)
 
 
 def main():
@@ -127,23 +161,23 @@ def main():
     if arguments.train:
         train(*arguments.train)
         return
-    report = pathlib.Path(__file__).with_suffix(".json")
-    rows = json.loads(report.read_text()) if report.exists() else []
+    kept = pathlib.Path(__file__).with_suffix(".json")
+    rows = json.loads(kept.read_text()) if kept.exists() else []
     references = {}
-    while sum(row["kills"] for row in rows) < arguments.kills:
-        kind = KINDS[len(rows) % len(KINDS)]
+    while _kills(rows) < arguments.kills:
+        kind = list(KINDS)[len(rows) % len(KINDS)]
         rng = random.Random(1000 * arguments.seed + len(rows))
         if kind not in references:
             with tempfile.TemporaryDirectory() as folder:
                 references[kind] = run(kind, folder)[0]
         with tempfile.TemporaryDirectory() as folder:
-            end, hits = kill_until(kind, folder, min(3, arguments.kills - sum(row["kills"] for row in rows)), rng)
+            end, hits = kill_until(kind, folder, min(3, arguments.kills - _kills(rows)), rng)
         different = [name for name, value in references[kind].items() if end[name] != value]
         rows.append({"kind": kind, "kills": hits, "different": different, "end": end})
-        report.write_text(json.dumps(rows, indent=1))
+        kept.write_text(json.dumps(rows, indent=1))
         print(rows[-1], flush=True)
-    same, kills = sum(not row["different"] for row in rows), sum(row["kills"] for row in rows)
-    print(f"{same} of {len(rows)} runs identical, {kills} kills")
+    kept.with_suffix(".md").write_text(report(rows))
+    print(report(rows))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ class Callback(keras.callbacks.Callback):
     What `ResumeExactly` keeps of a callback, any callback, is what its `get_state()` returns, a dictionary of what JSON
     has and NumPy arrays, for `set_state(state)` in another process; it is called after `on_epoch_begin` and before the
     next batch. Without these two, it keeps the attributes that hold such values and have changed since the run began.
+    `flush()`, where there is one, is called in a thread, before the checkpoint is written.
 
     Example:
 

@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import os
+import re
 import types
 import typing
 
@@ -26,8 +27,8 @@ def from_recipe(path):
         A list of callbacks.
 
     Raises:
-        ValueError: naming the entry, if the file is none, a name or an argument is unknown or missing, or a value is
-            out of its range.
+        ValueError: naming the line, if the file is none, a name or an argument is unknown or missing, or a value is
+            none that the argument takes.
 
     Example:
 
@@ -43,22 +44,35 @@ def from_recipe(path):
     >>> [type(callback).__name__ for callback in from_recipe(path)]
     ['OneCycle', 'Prune']
     """
+    path = os.fspath(path)
+    content, lines = _read(path)
+    if not isinstance(content, dict) or list(content) != ["callbacks"] or not isinstance(content["callbacks"], list):
+        raise ValueError(f"{path}: a recipe is `callbacks: [...]` and nothing else.")
+    entries = zip(content["callbacks"], lines(), strict=True)
+    return [_make(f"{path}, line {line}", entry) for entry, line in entries]
+
+
+def _read(path):
+    """What the file holds, and a function that returns the lines on which the entries of its only list begin."""
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Takes 1e-3 for a number, which YAML 1.1 does not."""
+
+    number = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
     with open(path, encoding="utf-8") as file:
-        try:
-            content = yaml.safe_load(file)
-        except yaml.YAMLError as error:
-            raise ValueError(f"{os.fspath(path)} is not YAML: {error}") from error
-    if not isinstance(content, dict) or list(content) != ["callbacks"] or not isinstance(content["callbacks"], list):
-        raise ValueError(f"{os.fspath(path)}: a recipe is `callbacks: [...]` and nothing else.")
-    return [_make(os.fspath(path), number, entry) for number, entry in enumerate(content["callbacks"], 1)]
+        text = file.read()
+    try:
+        content, root = yaml.load(text, Loader), yaml.compose(text, Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+    return content, lambda: [node.start_mark.line + 1 for node in root.value[-1][1].value]
 
 
-def _make(path, number, entry):
+def _make(where, entry):
     name, given = next(iter(entry.items())) if isinstance(entry, dict) and len(entry) == 1 else (entry, None)
     given = {} if given is None else given
-    where = f"{path}: callback {number}"
     kinds = _kinds()
     if not isinstance(name, str) or not isinstance(given, dict):
         raise ValueError(f"{where} is neither a name nor `Name: {{argument: value}}`. Received: {entry!r}")
@@ -75,7 +89,7 @@ def _make(path, number, entry):
         raise ValueError(f"{where}: `{name}` needs {', '.join(missing)}.")
     try:
         return kinds[name].from_config(given)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from error
 
 

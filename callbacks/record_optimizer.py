@@ -57,7 +57,8 @@ class RecordOptimizer(Callback):
 
     Args:
         logdir: folder for the event file; made if it does not exist. Each run of `fit` adds a file, and goes on where
-            the last one ended. Runs to be compared get folders side by side.
+            the last one ended; one that starts again at an earlier update replaces the records from there on. Runs to
+            be compared get folders side by side.
         every: number of updates from one record to the next, >= 1. Defaults to 100.
 
     Raises:
@@ -119,9 +120,23 @@ class RecordOptimizer(Callback):
         if self._finish is not None:
             self._finish()
 
+    def get_state(self):
+        """Which records the file has, and what the host knows of those that are still in the ring."""
+        return self._recording.get_state()
+
+    def set_state(self, state):
+        """Goes on after the records of `get_state`."""
+        self._recording.set_state(state)
+
+    def flush(self):
+        """Waits until the file has what `get_state` says that it has."""
+        self._recording.writer.flush()
+
 
 class _Nowhere:
     """The writer of the workers that write nothing."""
+
+    first = None
 
     def offer(self, batch):
         return True
@@ -150,7 +165,7 @@ class _Recording:
         self.skips = model.optimizer is not self.optimizer
         self.traces = TwoTraces(model, self.measure, self._broke_off)
         self.rows, self.waiting, self.fetched = None, 0, time.monotonic()
-        self.noted, self.count = {}, None
+        self.noted, self.count, self.given = {}, None, np.array([[-1, -1]])
 
     def count_anew(self):
         """Asks the optimizer how many batches it has seen."""
@@ -163,6 +178,8 @@ class _Recording:
         # At an epoch's first batch, and not when it begins: what is then restored has been by now.
         if self.count is None or (self.skips and self._is_due()):
             self.count_anew()
+        if self.writer.first is None:
+            self.writer.first = self.count // self.accumulated
         self.traces.chosen = self._is_due()
 
     def _is_due(self):
@@ -204,8 +221,21 @@ class _Recording:
         self.rows = self.rows or Rows(self.measure.layout)
         snapshot, noted, rows = self.measure.snapshot(), dict(self.noted), self.rows
         if self.writer.offer(lambda: (rows.layout, list(rows.records(snapshot, noted)))):
-            self.waiting, self.fetched = 0, time.monotonic()
+            self.waiting, self.fetched, self.given = 0, time.monotonic(), snapshot[-1]
             self.noted.clear()
+
+    def get_state(self):
+        self.fetch()
+        # The number of the last row that was handed over; the thread may be further behind.
+        last = int(keras.ops.convert_to_numpy(self.given)[:, 0].max())
+        noted = {str(step): list(note) for step, note in self.noted.items()}
+        return {"last": last, "dropped": self.rows.dropped if self.rows else 0, "noted": noted}
+
+    def set_state(self, state):
+        self.rows = Rows(self.measure.layout)
+        self.rows.last, self.rows.dropped = state["last"], state["dropped"]
+        self.given = np.array([[state["last"], -1]])
+        self.noted = {int(step): tuple(note) for step, note in state["noted"].items()}
 
     def _broke_off(self):
         try:

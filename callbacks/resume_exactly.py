@@ -6,12 +6,13 @@ import time
 import weakref
 
 import keras
+import numpy as np
 from keras.src.trainers.epoch_iterator import EpochIterator
 
 from keras_dlopt.arguments import check_number, invalid
 from keras_dlopt.callbacks.callback import EVERY_OTHER, Callback, callbacks_in_use, in_caller
 from keras_dlopt.callbacks.resume import run_state
-from keras_dlopt.callbacks.resume.data_position import go_to
+from keras_dlopt.callbacks.resume.data_position import go_to, pass_over
 from keras_dlopt.callbacks.resume.preemption import Preemption
 from keras_dlopt.callbacks.resume.store import Store
 from keras_dlopt.callbacks.resume.writing import Writing
@@ -28,11 +29,14 @@ class ResumeExactly(Callback):
 
     Data are drawn again, without computing, up to where the run was: they must come in the same order each time the
     script runs (`keras.utils.set_random_seed`), and cost the time it takes to read them. Where data draw from Python's
-    or NumPy's generator, nothing else in the run may.
+    or NumPy's generator, as arrays that are shuffled do on JAX, nothing else in the run may.
 
     Bit for bit needs operations that are so themselves: `tf.config.experimental.enable_op_determinism()`. Under a
     strategy the state is that of the first replica. Not kept are TensorFlow's own generators inside of a step
     (`tf.random.uniform`; Keras's layers do not use them) and the order of validation data that are shuffled.
+
+    TensorBoard shows every step once: `RecordOptimizer` goes on after what the checkpoint knows of, and the files that
+    Keras's own callback has written since are cut off there, if they are local.
 
     SIGTERM, which a cloud sends to a machine that it takes away, ends the step, writes a checkpoint, and ends the
     process with `exit_code`, for a supervisor to start it again.
@@ -49,8 +53,8 @@ class ResumeExactly(Callback):
         exit_code: of the process after SIGTERM. Defaults to 75, `EX_TEMPFAIL`.
 
     Raises:
-        ValueError: if an argument is out of its range; when the run begins, on another backend than TensorFlow, if the
-            model is not built, another callback comes behind, or the folder belongs to another run.
+        ValueError: if an argument is out of its range; when the run begins, if the model is not built, another
+            callback comes behind, or the folder belongs to another run.
 
     Example: a run that ends in the middle, and goes on.
 
@@ -96,9 +100,6 @@ class ResumeExactly(Callback):
 
     def on_train_begin(self, logs=None):
         self._preemption.stop()
-        if keras.backend.backend() != "tensorflow":
-            # JAX's trainer breaks off in an epoch whose batches are all drawn again without a step.
-            raise ValueError(f"`ResumeExactly` needs Keras on TensorFlow, not on {keras.backend.backend()}.")
         self._epoch_iterator = in_caller("epoch_iterator", EpochIterator)
         if self._epoch_iterator is None:
             raise invalid("ResumeExactly", "model", self.model, "trained by `fit`")
@@ -159,6 +160,8 @@ class ResumeExactly(Callback):
         raise SystemExit(self._exit_code)
 
     def _save(self, executions, logs):
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()  # during an epoch the trainer holds the state
         callbacks = {name: run_state.read_callback(c, self._at_start[name]) for name, c in self._others.items()}
         state = {
             "batches": self._batches,
@@ -166,7 +169,7 @@ class ResumeExactly(Callback):
             "epoch": self._epoch,
             "executions": executions,
             "num_batches": self._epoch_iterator._num_batches,
-            "logs": {name: float(value) for name, value in (logs or {}).items()},
+            "logs": keras.tree.map_structure(lambda value: np.array(keras.ops.convert_to_numpy(value)), logs or {}),
             "variables": run_state.read_variables(self.model),
             "generators": run_state.read_generators(),
             "callbacks": callbacks,
@@ -191,18 +194,8 @@ class ResumeExactly(Callback):
                 run_state.write_callback(callback, saved["callbacks"][name])
         run_state.write_generators({n: s for n, s in saved["generators"].items() if n not in moved})
         self._first_epoch, self._batches = saved["first_epoch"], saved["batches"]
-        self._give_logs(saved["logs"])
+        pass_over(model, in_caller("self", keras.callbacks.CallbackList), saved["logs"])
         self._wait_from_now()
-
-    def _give_logs(self, saved):
-        """Lets an epoch whose batches are all behind end with the logs of the last of them."""
-        model, original = self.model, self.model._get_metrics_result_or_logs
-
-        def once(logs):
-            del model._get_metrics_result_or_logs
-            return original(logs or saved)
-
-        model._get_metrics_result_or_logs = once
 
 
 def _named(callbacks):

@@ -10,6 +10,9 @@ from keras.src.random.seed_generator import global_seed_generator
 
 from keras_dlopt import step
 from keras_dlopt.arguments import invalid
+from keras_dlopt.callbacks.resume import event_files
+
+_EVENT_FILES = "event files"
 
 
 def variables_of(model):
@@ -97,13 +100,18 @@ def read_callback(callback, at_start):
     if hasattr(callback, "get_state"):
         return callback.get_state()
     now = read_attributes(callback)
-    return {name: value for name, value in now.items() if name not in at_start or not equal(value, at_start[name])}
+    changed = {n: value for n, value in now.items() if n not in at_start or not equal(value, at_start[n])}
+    if isinstance(callback, keras.callbacks.TensorBoard):
+        changed[_EVENT_FILES] = event_files.lengths(callback)
+    return changed
 
 
 def write_callback(callback, state):
     """The other way round."""
     if hasattr(callback, "_set_monitor_op") and getattr(callback, "monitor_op", None) is None:
         callback._set_monitor_op()  # which Keras does after the first epoch, and forgets the best
+    if isinstance(callback, keras.callbacks.TensorBoard):
+        event_files.cut(callback, state.pop(_EVENT_FILES))
     if hasattr(callback, "set_state"):
         callback.set_state(state)
     else:

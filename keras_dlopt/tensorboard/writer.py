@@ -23,11 +23,15 @@ class RecordWriter:
     Args:
         folder: made if it does not exist.
         waiting: how many batches may wait for the thread.
+
+    Attributes:
+        first: the step at which the run starts, to be set before the first batch: records from there on, of a run that
+            broke off, are no longer valid.
     """
 
     def __init__(self, folder, waiting=8):
         require("tensorboard")  # here, not in the thread: a missing package is an error at once
-        self._folder = folder
+        self._folder, self.first = folder, None
         self._batches = queue.Queue(waiting)
         self._error = None
         self._thread = threading.Thread(target=self._work, name="RecordWriter", daemon=True)
@@ -66,7 +70,7 @@ class RecordWriter:
             try:
                 given = batch()
                 if given is not None and self._error is None:
-                    file = file or _Tags(EventFile(self._folder))
+                    file = file or _Tags(EventFile(self._folder), self.first)
                     file.write(*given)
             except Exception as error:
                 self._error = self._error or error
@@ -77,8 +81,13 @@ class RecordWriter:
 class _Tags:
     """An event file in which the first value of a tag says whose it is."""
 
-    def __init__(self, file):
+    def __init__(self, file, first=None):
+        from tensorboard.compat.proto import event_pb2
+
         self.file, self._seen, self._layout = file, set(), None
+        if first is not None:
+            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            file.write(event_pb2.Event(wall_time=time.time(), step=first, session_log=start))
 
     def write(self, layout, records):
         for record in records:

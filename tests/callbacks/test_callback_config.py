@@ -49,6 +49,10 @@ def test_a_pickled_callback_keeps_its_config():
         callbacks.LearningRateFinder(1e-4, steps=50),
         callbacks.OneCycle(0.1),
         callbacks.WarmupCosine(0.1, warmup=0.2, of="weight_decay"),
+        callbacks.ReduceLROnPlateau("loss", 0.5, patience=3, warmup=2),
+        callbacks.StopOnTarget("accuracy", 0.9),
+        callbacks.Cluster(8, only="kernel", keep_zeros=True),
+        callbacks.ResumeExactly(pathlib.Path("run"), every_steps=100),
     ],
     ids=lambda callback: type(callback).__name__,
 )

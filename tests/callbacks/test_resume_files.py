@@ -1,9 +1,13 @@
 """Checkpoint files: what goes in comes out; what is torn or changed is never read."""
 
+import pathlib
+import tempfile
+import warnings
+
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -50,6 +54,33 @@ def test_a_changed_byte_or_a_missing_end_is_found(place, change, length):
     for torn in (bytes(changed), WHOLE[:length], WHOLE + b"\0", WHOLE[:length] + bytes(len(WHOLE) - length - 1)):
         with pytest.raises(Corrupted):
             decode(torn)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_the_newest_whole_file_is_taken_whatever_happened_to_those_after_it(data):
+    damaged = data.draw(st.integers(0, 3), "how many of the newest")
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        store = Store(folder, keep=3)
+        for step in (5, 10, 15):
+            store.write(step, {"step": step, "w": np.full(20, step)})
+        for step in (15, 10, 5)[:damaged]:
+            path = pathlib.Path(folder, f"{step:012d}.ckpt")
+            whole = path.read_bytes()
+            length = data.draw(st.integers(0, len(whole)), "length")
+            torn = bytearray(whole[:length])
+            for place in data.draw(st.lists(st.integers(0, max(length - 1, 0)), max_size=4, unique=True), "places"):
+                if length:
+                    torn[place] ^= data.draw(st.integers(1, 255), "change")
+            path.write_bytes(torn if torn != whole else whole + b"\0")
+        pathlib.Path(folder, ".000000000020.ckpt.x1").write_bytes(b"DLOPTRUN")  # a write that was killed
+        found = store.newest()
+        if damaged == 3:
+            assert found is None
+        else:
+            step = (15, 10, 5)[damaged]
+            assert found["step"] == step and (found["w"] == step).all()
 
 
 @pytest.mark.parametrize("remote", [False, True])
