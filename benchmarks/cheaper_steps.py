@@ -75,7 +75,7 @@ def from_clean_digits(seed):
 
 
 def cosine(rate=2e-3):
-    return [callbacks.WarmupCosine(rate, warmup=0.1)]
+    return [callbacks.CosineDecay(rate)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,11 +107,11 @@ class Case:
 
 CASES = {
     "FreezeLayers, schedule": Case(
-        "one-cycle cosine; groups freeze from half of the run on",
-        lambda: [*cosine(), callbacks.FreezeLayers(begin=0.5, groups=4)],
+        "groups freeze from 0.6 of the run on",
+        lambda: [*cosine(), callbacks.FreezeLayers(begin=0.6, groups=4)],
     ),
     "FreezeLayers, change": Case(
-        "one-cycle cosine; groups freeze when they move by less than 0.3 of the most",
+        "groups freeze when they move by less than 0.3 of the most",
         lambda: [*cosine(), callbacks.FreezeLayers("change", begin=0.4, groups=4)],
     ),
     "BatchSizeSchedule": Case(
@@ -121,13 +121,13 @@ CASES = {
         batch=32,
     ),
     "StochasticDepth, batch": Case(
-        "later blocks are left out more often, up to half of the time",
-        lambda: [*cosine(), callbacks.StochasticDepth(0.5)],
-        share=1 - 0.5 * 7 / 12,  # of six blocks
+        "later blocks are left out more often, up to a fifth of the time",
+        lambda: [*cosine(), callbacks.StochasticDepth(0.2)],
+        share=1 - 0.2 * 7 / 12,  # of six blocks
     ),
     "StochasticDepth, sample": Case(
         "each row leaves out blocks for itself",
-        lambda: [*cosine(), callbacks.StochasticDepth(0.5, per="sample")],
+        lambda: [*cosine(), callbacks.StochasticDepth(0.2, per="sample")],
     ),
     "GradualUnfreeze": Case(
         "600 rows, from a network that knows clean digits; the last quarter, half, all of the layers",

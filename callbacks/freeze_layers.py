@@ -11,7 +11,7 @@ from keras_dlopt.arguments import check_choice, check_number, invalid
 from keras_dlopt.callbacks.callback import Callback
 from keras_dlopt.callbacks.gradual_unfreeze import put_back, share_of_weights
 from keras_dlopt.callbacks.run_length import run_length, steps_until
-from keras_dlopt.step.frozen import Frozen, refuse_second
+from keras_dlopt.step.frozen import Frozen
 from keras_dlopt.step.scaled_moves import ScaledMoves
 from keras_dlopt.step.surround import surround
 from keras_dlopt.step.units import units
@@ -25,10 +25,13 @@ class FreezeLayers(Callback):
 
     $$t_i = \left(b^{1/3} + (1 - b^{1/3}) \frac{i}{n - 1}\right)^3$$
 
-    of the run, where b is `begin`; until then its learning rate falls to zero on half a cosine,
-    $\frac{1}{2} (1 + \cos(\pi t / t_i))$ times what the optimizer or a schedule says. "change" measures instead: after
-    an epoch, how far a group's weights have moved in it, over their norm; those next to the frozen ones freeze when
-    this has fallen below `threshold` of the largest it was, from `begin` on.
+    of the run, where b is `begin`; until then its learning rate is what the optimizer or a schedule says, times
+
+    $$\frac{1 + \cos(\pi t / t_i)}{1 + \cos(\pi t)},$$
+
+    so that with `CosineDecay` each group follows FreezeOut's cosine down to zero at $t_i$. "change" measures instead:
+    after an epoch, how far a group's weights have moved in it, over their norm; those next to the frozen ones freeze
+    when this has fallen below `threshold` of the largest it was, from `begin` on.
 
     A frozen layer is one with `trainable=False`, BatchNormalization in inference mode included, inside the compiled
     step only: a model saved in between is an ordinary one. Layers freeze between two epochs, and each time the step is
@@ -75,7 +78,6 @@ class FreezeLayers(Callback):
             self._end_run()
         if not all(layer.built for layer in self.model._flatten_layers()):
             raise invalid("FreezeLayers", "model", self.model, "built: give it an Input, or call `build`")
-        refuse_second("FreezeLayers", self.model)
         self._units = units(self.model)
         if len(self._units) < self._count:
             raise invalid("FreezeLayers", "groups", self._count, f"at most the {len(self._units)} layers with weights")
@@ -106,7 +108,7 @@ class FreezeLayers(Callback):
         if self._rule == "schedule" and count < len(self._times):
             run, start = run_length(self), self._start
             moves = ScaledMoves(
-                ([v for unit in group for v in unit.trainable_variables], _falling(start, max(time * run, 1)))
+                ([v for unit in group for v in unit.trainable_variables], _falling(start, time, run))
                 for group, time in list(zip(self._groups, self._times, strict=False))[count:]
             )
             step.attach(self.model.optimizer, moves, self.model)
@@ -149,7 +151,7 @@ class FreezeLayers(Callback):
             self._before = [
                 [state["before"][f"{i} {j}"] for j in range(len(group))] for i, group in enumerate(self._weights())
             ]
-        self._freeze(state["frozen"])
+        self._freeze(state["frozen"] if self._rule == "change" else self._frozen)
 
     def _calls(self):
         return int(
@@ -170,9 +172,12 @@ def freezing_times(begin, count):
     return [(root + (1 - root) * i / count) ** 3 for i in range(count)]
 
 
-def _falling(start, end):
+def _falling(start, end, run):
+    """For `ScaledMoves`: from 1 at call `start` to 0 at the share `end` of `run` calls."""
+
     def factor(calls):
-        return (1 + ops.cos(math.pi * ops.minimum(ops.cast(calls - start, "float32") / end, 1.0))) / 2
+        share = ops.minimum(ops.cast(calls - start, "float32") / run, end)
+        return (1 + ops.cos(math.pi * share / end)) / (1 + ops.cos(math.pi * share))
 
     return factor
 

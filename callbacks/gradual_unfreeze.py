@@ -12,7 +12,7 @@ from keras_dlopt import step
 from keras_dlopt.arguments import invalid
 from keras_dlopt.callbacks.callback import Callback
 from keras_dlopt.callbacks.stages import in_epochs, parse_stages, stage_at
-from keras_dlopt.step.frozen import Frozen, refuse_second
+from keras_dlopt.step.frozen import Frozen
 from keras_dlopt.step.scaled_moves import ScaledMoves
 from keras_dlopt.step.surround import release, surround
 from keras_dlopt.step.units import units
@@ -74,7 +74,6 @@ class GradualUnfreeze(Callback):
             self._end_run()
         if not all(layer.built for layer in self.model._flatten_layers()):
             raise invalid("GradualUnfreeze", "model", self.model, "built: give it an Input, or call `build`")
-        refuse_second("GradualUnfreeze", self.model)
         self._units = units(self.model)
         epochs = self.params["epochs"]
         stages = self._stages or [(n, n + 1) for n in range(min(len(self._units), epochs))]

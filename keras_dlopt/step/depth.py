@@ -32,7 +32,7 @@ class RandomDepth(WhileTraced):
         if keras.backend.backend() == "jax":
             self._local.counter = _value_in(self.model.optimizer.variables, args[0][2], counter)
         else:
-            self._local.counter = ops.convert_to_tensor(counter)
+            self._local.counter = ops.cast(counter, "int32")
         try:
             with self.changed():
                 return step(*args)

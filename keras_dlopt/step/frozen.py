@@ -19,9 +19,14 @@ class Frozen(WhileTraced):
     Args:
         model: the model, built.
         layers: the layers, composite ones with all that is in them.
+
+    Raises:
+        ValueError: if other layers of the model are frozen so already.
     """
 
     def __init__(self, model, layers):
+        if any(isinstance(wrapper, Frozen) for wrapper in wrappers(model)):
+            raise ValueError(f'Layers of "{model.name}" are frozen by another callback of the run already.')
         self.model, self.layers = model, list(layers)
         build_optimizer(model)
 
@@ -83,12 +88,6 @@ class Frozen(WhileTraced):
         finally:
             del self._values  # tracers
         return logs, (*([values[id(v)] for v in variables] for variables in all_of_it), *rest)
-
-
-def refuse_second(where, model):
-    """Raises `ValueError` if layers of `model` are frozen already, by another callback."""
-    if any(isinstance(wrapper, Frozen) for wrapper in wrappers(model)):
-        raise ValueError(f"`{where}`: layers of this model are frozen by another callback of the run already.")
 
 
 def build_optimizer(model):

@@ -45,7 +45,8 @@ def branches(model):
         for output, shortcut in (tensors, tensors[::-1]):
             ends = before[id(makers[id(output)])], before[id(makers[id(shortcut)])]
             own, of_shortcut = ends[0] - ends[1], ends[1] - ends[0]
-            if not own or not ends[0] & ends[1] or _kernels(order, of_shortcut) > min(1, _kernels(order, own) - 1):
+            kernels = _kernels(order, of_shortcut)
+            if not own or not ends[0] & ends[1] or (of_shortcut and not kernels <= min(1, _kernels(order, own) - 1)):
                 continue
             nodes = [n for n in order if id(n) in own]
             inside = own | {id(node)}

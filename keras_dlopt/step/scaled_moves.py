@@ -32,7 +32,7 @@ class ScaledMoves(Observer):
 
     def before_apply(self, gradients, variables):
         moving = {id(v) for g, v in zip(gradients, variables, strict=True) if g is not None}
-        self.carry.calls = ops.convert_to_tensor(self.optimizer._iterations)
+        self.carry.calls = ops.cast(self.optimizer._iterations, "int32")  # a tensor: the variable will have moved on
         self.carry.before = [
             (weight, ops.copy(ops.convert_to_tensor(weight)), factor)
             for weights, factor in self.factors
