@@ -9,7 +9,7 @@ import numpy as np
 from keras_dlopt import step
 from keras_dlopt.arguments import check_choice, check_length, check_number, in_steps, invalid
 from keras_dlopt.callbacks.callback import Callback
-from keras_dlopt.callbacks.run_length import run_length
+from keras_dlopt.callbacks.run_length import run_length, steps_until
 
 
 class AverageWeights(Callback):
@@ -80,7 +80,7 @@ class AverageWeights(Callback):
     def on_epoch_begin(self, epoch, logs=None):
         if self._fresh and epoch and self._average.optimizer.built:  # a run that goes on
             accumulated = self._average.optimizer.gradient_accumulation_steps or 1
-            self._average.updates.assign(epoch * (self.params.get("steps") or 0) // accumulated)
+            self._average.updates.assign(steps_until(self.params, epoch) // accumulated)
         self._fresh = False
 
     def on_test_begin(self, logs=None):

@@ -7,7 +7,7 @@ import weakref
 from keras_dlopt import step
 from keras_dlopt.arguments import check_choice, check_length, check_number, in_steps, invalid
 from keras_dlopt.callbacks.callback import Callback
-from keras_dlopt.callbacks.run_length import run_length
+from keras_dlopt.callbacks.run_length import run_length, steps_until
 from keras_dlopt.compress import patterns
 from keras_dlopt.compress.channels import channel_units
 from keras_dlopt.compress.masks import CRITERIA, RANKINGS, Masks, cut_into_units, kept_table, refuse_pruned
@@ -168,8 +168,9 @@ class Prune(Callback):
     def on_epoch_begin(self, epoch, logs=None):
         per_epoch = self.params.get("steps")
         if per_epoch or self._fresh:
-            per_epoch = per_epoch or (self._steps or 0) / self.params.get("epochs", 1)
-            self._masks.start_at(int(epoch * per_epoch), fresh=self._fresh)
+            share = epoch / self.params.get("epochs", 1)
+            done = steps_until(self.params, epoch) if per_epoch else int(share * (self._steps or 0))
+            self._masks.start_at(done, fresh=self._fresh)
         self._fresh = False
 
     def on_epoch_end(self, epoch, logs=None):

@@ -11,8 +11,15 @@ def run_length(callback, steps=None):
     """
     if steps is not None:
         return steps
-    per_epoch, epochs = (callback.params or {}).get("steps"), (callback.params or {}).get("epochs")
-    if not per_epoch or not epochs:
+    epochs = (callback.params or {}).get("epochs")
+    length = steps_until(callback.params or {}, epochs or 0)
+    if not length:
         accepted = "given, because the length of this run is not known before its end"
         raise invalid(type(callback).__name__, "steps", None, accepted)
-    return per_epoch * epochs
+    return length
+
+
+def steps_until(params, epoch):
+    """The number of batches in the epochs before `epoch`, 0 where Keras does not know; epochs may differ in length."""
+    lengths = params.get("epoch_steps")  # of `BatchSizeSchedule`
+    return (params.get("steps") or 0) * epoch if lengths is None else sum(lengths[:epoch])

@@ -12,7 +12,7 @@ import numpy as np
 from keras_dlopt import schedules, step
 from keras_dlopt.arguments import invalid
 from keras_dlopt.callbacks.callback import Callback
-from keras_dlopt.callbacks.run_length import run_length
+from keras_dlopt.callbacks.run_length import run_length, steps_until
 
 # Optimizer -> name of the hyperparameter -> (the run, what ends the schedule): to end one whose run broke off before
 # the next begins.
@@ -130,8 +130,8 @@ class ScheduleCallback(Callback):
         if self._first_epoch:
             self._first_epoch = False
             done = self._observer.count()
-            per_epoch = self.params.get("steps")
-            self._observer.start = done - epoch * per_epoch if per_epoch else (0 if epoch else done)
+            known = self.params.get("steps")
+            self._observer.start = done - steps_until(self.params, epoch) if known else (0 if epoch else done)
 
     def get_state(self):
         """At which count of the optimizer the schedule begins, which a run that goes on in an epoch cannot tell."""
@@ -144,7 +144,7 @@ class ScheduleCallback(Callback):
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
             logs[self.of] = self._observer.latest()
-        announced = (epoch + 1) * (self.params.get("steps") or sys.maxsize)
+        announced = steps_until(self.params, epoch + 1) or sys.maxsize
         made = self._observer.count() - self._observer.start
         if made > announced and self.schedule.steps is None:
             warnings.warn(

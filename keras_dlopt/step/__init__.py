@@ -7,7 +7,8 @@ is compiled: a custom `train_step`, `jit_compile`, `steps_per_execution`, loss s
 stateless step included. Any Keras optimizer can be observed, by any number of observers; saved files stay as
 they would be without them.
 
-`Follow` is the observer that makes a hyperparameter follow a schedule, `Average` keeps the mean of the weights.
+`Follow` is the observer that makes a hyperparameter follow a schedule, `Average` keeps the mean of the weights,
+`ScaledMoves` gives some weights a learning rate of their own.
 
 Example: the norm of the last gradient, computed inside the step.
 
@@ -34,6 +35,7 @@ from keras_dlopt.step.average import Average
 from keras_dlopt.step.batch_norm import reestimate_batch_norm
 from keras_dlopt.step.follow import Follow
 from keras_dlopt.step.observer import Observer
+from keras_dlopt.step.scaled_moves import ScaledMoves
 from keras_dlopt.step.seam import attach, detach, observers
 
-__all__ = ["Average", "Follow", "Observer", "attach", "detach", "observers", "reestimate_batch_norm"]
+__all__ = ["Average", "Follow", "Observer", "ScaledMoves", "attach", "detach", "observers", "reestimate_batch_norm"]
