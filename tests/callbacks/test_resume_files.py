@@ -1,7 +1,11 @@
-"""Checkpoint files: what goes in comes out; what is torn or changed is never read."""
+"""Checkpoint files: what goes in comes out; what is torn or changed is never read. And the end of the grace time."""
 
+import inspect
 import pathlib
+import subprocess
+import sys
 import tempfile
+import time
 import warnings
 
 import ml_dtypes
@@ -12,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from keras_dlopt.callbacks.resume.checkpoint_file import Corrupted, decode, encode
+from keras_dlopt.callbacks.resume.preemption import Preemption
 from keras_dlopt.callbacks.resume.run_state import equal
 from keras_dlopt.callbacks.resume.store import Store
 
@@ -105,3 +110,19 @@ def test_a_torn_file_gives_way_to_the_one_before(tmp_path, remote, damage):
         found = store.newest()
     assert found["step"] == 10 and (found["w"] == 10).all()
     assert store.steps() == [10]
+
+
+def test_a_step_that_outlasts_the_grace_time_ends_the_process():
+    code = f"""
+import os, runpy, signal, time
+preemption = runpy.run_path({inspect.getsourcefile(Preemption)!r})["Preemption"](grace=0.3, exit_code=9)
+preemption.watch()
+os.kill(os.getpid(), signal.SIGTERM)
+assert preemption.came
+end = time.monotonic() + 60
+while time.monotonic() < end:
+    time.sleep(1)
+"""
+    start = time.monotonic()
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 9
+    assert time.monotonic() - start < 30
