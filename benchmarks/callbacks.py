@@ -70,6 +70,8 @@ CASES = (
     ),
     Case("Prune", lambda _: callbacks.Prune(0.8, end=0.9, frequency=STEPS)),
     Case("Cluster", lambda _: callbacks.Cluster(16)),
+    Case("GradualUnfreeze", lambda _: callbacks.GradualUnfreeze()),
+    Case("FreezeLayers", lambda _: callbacks.FreezeLayers()),
 )
 
 

@@ -18,6 +18,7 @@ def _needed(schedule):
 
 # What a class needs to be told.
 NEEDED = {
+    "BatchSizeSchedule": {"sizes": {0: 8, 0.5: 16}},
     "Prune": {"sparsity": 0.5},
     "RecordOptimizer": {"logdir": "logs"},
     "ResumeExactly": {"path": "run"},

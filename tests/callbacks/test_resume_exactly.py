@@ -170,6 +170,9 @@ def test_all_callbacks_at_once_with_validation(tmp_path):
         [lambda: callbacks.ReduceLROnPlateau("loss", 0.5, patience=1, min_delta=9.0)],
         [lambda: callbacks.StopOnTarget("loss", 1.5, mode="min")],
         [lambda: callbacks.OneCycle(0.1), lambda: callbacks.WarmupCosine(0.1, of="beta_2")],
+        [lambda: callbacks.FreezeLayers(begin=0.3, groups=2)],
+        [lambda: callbacks.GradualUnfreeze()],
+        [lambda: callbacks.BatchSizeSchedule({0: 8, 0.5: 16})],
         [lambda: callbacks.LearningRateFinder(1e-3, steps=16)],
         [lambda: keras.callbacks.EarlyStopping("loss", min_delta=9.0, patience=2, restore_best_weights=True)],
     ],
@@ -182,12 +185,15 @@ def test_all_callbacks_at_once_with_validation(tmp_path):
         "plateau",
         "target",
         "schedules",
+        "freeze",
+        "thaw",
+        "batch size",
         "finder",
         "early stopping",
     ],
 )
 def test_each_callback(tmp_path, others):
-    history = assert_resumes(tmp_path, (10,), others=others)
+    history = assert_resumes(tmp_path, (14,), others=others)
     if others[0]().__class__ in (callbacks.StopOnTarget, keras.callbacks.EarlyStopping):
         assert len(history["loss"]) == 3  # of 4: the one that the power was cut in is not the last
 
