@@ -6,14 +6,10 @@ import weakref
 import numpy as np
 from keras import ops
 
-from keras_dlopt import step
 from keras_dlopt.arguments import check_choice, check_number, invalid
 from keras_dlopt.callbacks.callback import Callback
-from keras_dlopt.callbacks.gradual_unfreeze import put_back, share_of_weights
+from keras_dlopt.callbacks.gradual_unfreeze import attached_moves, freeze, put_back, share_of_weights
 from keras_dlopt.callbacks.run_length import run_length, steps_until
-from keras_dlopt.step.frozen import Frozen
-from keras_dlopt.step.scaled_moves import ScaledMoves
-from keras_dlopt.step.surround import surround
 from keras_dlopt.step.units import units
 
 
@@ -85,7 +81,7 @@ class FreezeLayers(Callback):
         self._times = freezing_times(self._begin, self._count - 1)
         self._frozen, self._start = 0, None
         self._largest, self._before = [0.0] * (self._count - 1), None
-        self._used = []
+        self._used = attached_moves(self.model)
         self._end_run = weakref.finalize(self, put_back, self.model, self._used)
         self._end_run.atexit = False
 
@@ -103,20 +99,16 @@ class FreezeLayers(Callback):
             self._freeze(frozen)
 
     def _freeze(self, count):
-        put_back(self.model, self._used)
-        self._frozen = count
-        if self._rule == "schedule" and count < len(self._times):
-            run, start = run_length(self), self._start
-            moves = ScaledMoves(
-                ([v for unit in group for v in unit.trainable_variables], _falling(start, time, run))
-                for group, time in list(zip(self._groups, self._times, strict=False))[count:]
-            )
-            step.attach(self.model.optimizer, moves, self.model)
-            self._used.append(moves)
-        if count:
-            frozen = Frozen(self.model, [unit for group in self._groups[:count] for unit in group])
-            surround(self.model, frozen)
-            self._used.append(frozen)
+        self._frozen, factors = count, []
+        if self._rule == "schedule":
+            run = run_length(self)
+            still = list(zip(self._groups, self._times, strict=False))[count:]
+            factors = [
+                ([v for unit in group for v in unit.trainable_variables], _falling(self._start, time, run))
+                for group, time in still
+            ]
+        layers = [unit for group in self._groups[:count] for unit in group]
+        freeze(self.model, self._used, layers, factors)
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:

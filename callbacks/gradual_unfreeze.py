@@ -80,7 +80,7 @@ class GradualUnfreeze(Callback):
         self._begun = in_epochs("GradualUnfreeze", "stages", stages, epochs)
         self._frozen = self._left_after_each()
         self._thawed_at, self._stage = [], None
-        self._used = []  # what is attached, shared with what ends the run
+        self._used = attached_moves(self.model)
         self._end_run = weakref.finalize(self, put_back, self.model, self._used)
         self._end_run.atexit = False
 
@@ -102,17 +102,8 @@ class GradualUnfreeze(Callback):
             self._enter(stage)
 
     def _enter(self, stage):
-        put_back(self.model, self._used)
         self._stage = stage
-        clocks = own_clocks(self.model.optimizer, self._thawed())
-        if clocks:
-            moves = ScaledMoves(clocks)
-            step.attach(self.model.optimizer, moves, self.model)
-            self._used.append(moves)
-        if self._frozen[stage]:
-            frozen = Frozen(self.model, self._frozen[stage])
-            surround(self.model, frozen)
-            self._used.append(frozen)
+        freeze(self.model, self._used, self._frozen[stage], own_clocks(self.model.optimizer, self._thawed()))
 
     def _thawed(self):
         """Pairs of the weights that thawed together, and the optimizer's count at that time."""
@@ -189,6 +180,25 @@ def share_of_weights(some, everything):
     counts = [sum(math.prod(v.shape) for v in unit.trainable_variables) for unit in everything]
     chosen = {id(unit) for unit in some}
     return sum(n for n, unit in zip(counts, everything, strict=True) if id(unit) in chosen) / sum(counts)
+
+
+def attached_moves(model):
+    """What a callback has put on the step, to be ended by `put_back`: at first moves of which none is scaled.
+
+    They are attached when the run begins, in the order of the callbacks: masks and averages must come behind them.
+    """
+    moves = ScaledMoves(())
+    step.attach(model.optimizer, moves, model)
+    return [moves]
+
+
+def freeze(model, used, layers, factors):
+    """From now on these layers are frozen, and the moves of others scaled by these `factors` of `ScaledMoves`."""
+    if len(used) > 1:
+        release(model, used.pop())
+    used[0].factors = list(factors)
+    used.append(Frozen(model, layers))
+    surround(model, used[1])  # the step is traced anew, with the new factors
 
 
 def put_back(model, used):

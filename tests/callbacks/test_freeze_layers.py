@@ -112,6 +112,16 @@ def test_goes_on_at_initial_epoch_with_its_state(rule):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.both_backends
+def test_what_is_pruned_stays_zero():
+    model = network()
+    used = [callbacks.FreezeLayers(begin=0.5, groups=2), callbacks.Prune(0.5, end=1)]
+    _, history = fit(model, *used, epochs=2)
+    assert history["sparsity"] == pytest.approx([0.5, 0.5])
+    with pytest.raises(ValueError, match="Prune comes after FreezeLayers"):
+        fit(model, *used[::-1])
+
+
 def test_mirrored(mirrored):
     with mirrored.scope():
         model = network()
