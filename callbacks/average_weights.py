@@ -51,6 +51,8 @@ class AverageWeights(Callback):
     0.8125
     """
 
+    after = ("NonFiniteGuard",)  # which takes updates back before they enter the mean
+
     def __init__(self, kind="ema", decay=0.999, begin=0, *, data=None):
         super().__init__()
         check_choice("AverageWeights", "kind", kind, ("ema", "swa"))

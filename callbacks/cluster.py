@@ -49,7 +49,7 @@ class Cluster(Callback):
     4
     """
 
-    after = ("AverageWeights",)  # whose averages are clustered, too, when training ends
+    after = ("AverageWeights", "NonFiniteGuard")  # whose averages are clustered, too, when training ends
 
     def __init__(self, clusters=16, start="kmeans++", skip=(), *, only=(), keep_zeros=False, seed=0):
         super().__init__()

@@ -77,7 +77,7 @@ class Prune(Callback):
     (0.8, 20)
     """
 
-    after = ("AverageWeights",)  # whose averages are masked, too, when training ends
+    after = ("AverageWeights", "NonFiniteGuard")  # whose averages are masked, too, when training ends
 
     def __init__(
         self,
