@@ -10,6 +10,8 @@ from keras_dlopt.callbacks.cluster import Cluster
 from keras_dlopt.callbacks.freeze_layers import FreezeLayers
 from keras_dlopt.callbacks.gradual_unfreeze import GradualUnfreeze
 from keras_dlopt.callbacks.learning_rate_finder import LearningRateFinder
+from keras_dlopt.callbacks.non_finite_guard import NonFiniteGuard
+from keras_dlopt.callbacks.progress_bar import ProgressBar
 from keras_dlopt.callbacks.prune import Prune
 from keras_dlopt.callbacks.recipe import from_recipe, recipe_schema
 from keras_dlopt.callbacks.record_optimizer import RecordOptimizer
@@ -18,6 +20,8 @@ from keras_dlopt.callbacks.resume_exactly import ResumeExactly
 from keras_dlopt.callbacks.schedule import SCHEDULE_CALLBACKS, ScheduleCallback
 from keras_dlopt.callbacks.stochastic_depth import StochasticDepth
 from keras_dlopt.callbacks.stop_on_target import StopOnTarget
+from keras_dlopt.callbacks.throughput import Throughput
+from keras_dlopt.callbacks.time_budget import TimeBudget
 
 globals().update(SCHEDULE_CALLBACKS)
 
@@ -29,6 +33,8 @@ __all__ = [
     "FreezeLayers",
     "GradualUnfreeze",
     "LearningRateFinder",
+    "NonFiniteGuard",
+    "ProgressBar",
     "Prune",
     "RecordOptimizer",
     "ReduceLROnPlateau",
@@ -36,6 +42,8 @@ __all__ = [
     "ScheduleCallback",
     "StochasticDepth",
     "StopOnTarget",
+    "Throughput",
+    "TimeBudget",
     "from_recipe",
     "recipe_schema",
     *SCHEDULE_CALLBACKS,

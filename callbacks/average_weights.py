@@ -51,7 +51,8 @@ class AverageWeights(Callback):
     0.8125
     """
 
-    after = ("FreezeLayers", "GradualUnfreeze")  # which scale what the weights move by
+    # These scale what the weights move by, or take updates back, before they enter the mean.
+    after = ("FreezeLayers", "GradualUnfreeze", "NonFiniteGuard")
 
     def __init__(self, kind="ema", decay=0.999, begin=0, *, data=None):
         super().__init__()

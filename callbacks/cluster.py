@@ -49,11 +49,8 @@ class Cluster(Callback):
     4
     """
 
-    after = (
-        "AverageWeights",
-        "FreezeLayers",
-        "GradualUnfreeze",
-    )  # whose averages are clustered, too, when training ends
+    # AverageWeights: its averages are clustered, too, when training ends. The others change what an update does.
+    after = ("AverageWeights", "FreezeLayers", "GradualUnfreeze", "NonFiniteGuard")
 
     def __init__(self, clusters=16, start="kmeans++", skip=(), *, only=(), keep_zeros=False, seed=0):
         super().__init__()

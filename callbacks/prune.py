@@ -77,7 +77,8 @@ class Prune(Callback):
     (0.8, 20)
     """
 
-    after = ("AverageWeights", "FreezeLayers", "GradualUnfreeze")  # whose averages are masked, too, when training ends
+    # AverageWeights: its averages are masked, too, when training ends. The others change what an update does.
+    after = ("AverageWeights", "FreezeLayers", "GradualUnfreeze", "NonFiniteGuard")
 
     def __init__(
         self,

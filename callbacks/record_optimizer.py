@@ -13,6 +13,7 @@ from keras_dlopt.arguments import check_number, invalid
 from keras_dlopt.callbacks.callback import Callback
 from keras_dlopt.compress.quantization import fake_quant_layers
 from keras_dlopt.distribute import is_chief
+from keras_dlopt.step.finite import FiniteSteps
 from keras_dlopt.step.two_traces import TwoTraces
 from keras_dlopt.tensorboard.measure import Measure, Rows
 from keras_dlopt.tensorboard.writer import RecordWriter
@@ -161,8 +162,9 @@ class _Recording:
         self.optimizer = self.measure.optimizer
         self.accumulated = self.optimizer.gradient_accumulation_steps or 1
         self.period = every * self.accumulated
-        # A loss scale skips updates, which the host cannot count.
-        self.skips = model.optimizer is not self.optimizer
+        self.is_scaled = model.optimizer is not self.optimizer
+        # A loss scale skips updates, a `NonFiniteGuard` takes them back, which the host cannot count.
+        self.skips = self.is_scaled or any(isinstance(o, FiniteSteps) for o in step.observers(model.optimizer))
         self.traces = TwoTraces(model, self.measure, self._broke_off)
         self.rows, self.waiting, self.fetched = None, 0, time.monotonic()
         self.noted, self.count, self.given = {}, None, np.array([[-1, -1]])
@@ -200,7 +202,7 @@ class _Recording:
 
     def _loss_scale(self):
         """The scale after the batches: the step itself cannot read it on JAX."""
-        if self.skips:
+        if self.is_scaled:
             _hand_back(self.model)
             return float(self.model.optimizer.dynamic_scale)
         return self.optimizer.loss_scale_factor or np.nan

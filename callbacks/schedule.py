@@ -42,6 +42,7 @@ class ScheduleCallback(Callback):
     Attributes:
         schedule: the schedule, without `steps` unless they were given.
         of: the name of the hyperparameter that follows it.
+        observer: during a run, the `step.Follow` that does it.
 
     Example: the learning rate and, the other way round, momentum.
 
@@ -92,11 +93,11 @@ class ScheduleCallback(Callback):
         optimizer = self.model.optimizer
         self._end_others(optimizer)
         schedule = self._over_the_run()
-        self._observer = step.Follow(optimizer, self.of, schedule)
+        self.observer = step.Follow(optimizer, self.of, schedule)
         if schedule.steps is not None:
-            self._observer.check_range(np.linspace(0, schedule.steps - 1, 1001).astype("int32"))
-        step.attach(optimizer, self._observer, self.model)
-        self._end = weakref.finalize(self, self._observer.put_back)
+            self.observer.check_range(np.linspace(0, schedule.steps - 1, 1001).astype("int32"))
+        step.attach(optimizer, self.observer, self.model)
+        self._end = weakref.finalize(self, self.observer.put_back)
         self._end.atexit = False
         _following.setdefault(optimizer, {})[self.of] = (self.params, self._end)
         self._first_epoch = True
@@ -129,23 +130,23 @@ class ScheduleCallback(Callback):
         # Only now is it known at which epoch a resumed run starts; the step is traced after this.
         if self._first_epoch:
             self._first_epoch = False
-            done = self._observer.count()
+            done = self.observer.count()
             known = self.params.get("steps")
-            self._observer.start = done - steps_until(self.params, epoch) if known else (0 if epoch else done)
+            self.observer.start = done - steps_until(self.params, epoch) if known else (0 if epoch else done)
 
     def get_state(self):
         """At which count of the optimizer the schedule begins, which a run that goes on in an epoch cannot tell."""
-        return {"start": self._observer.start}
+        return {"start": self.observer.start}
 
     def set_state(self, state):
         """What `get_state` returned."""
-        self._observer.start = state["start"]
+        self.observer.start = state["start"]
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
-            logs[self.of] = self._observer.latest()
+            logs[self.of] = self.observer.latest()
         announced = steps_until(self.params, epoch + 1) or sys.maxsize
-        made = self._observer.count() - self._observer.start
+        made = self.observer.count() - self.observer.start
         if made > announced and self.schedule.steps is None:
             warnings.warn(
                 f"`{type(self).__name__}`: {made} steps were made where Keras announced {announced}. Data without "

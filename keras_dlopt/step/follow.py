@@ -33,6 +33,7 @@ class Follow(Observer):
     Attributes:
         start: the value of the optimizer's counter at which the schedule begins, 0 unless set before the step is
             traced.
+        position: a `Position` that may be ahead of the counter, `None` unless set before the step is traced.
 
     Raises:
         ValueError: if the optimizer has no such hyperparameter, or none that can follow.
@@ -57,7 +58,7 @@ class Follow(Observer):
     """
 
     def __init__(self, optimizer, of, schedule):
-        self.of, self.schedule, self.start = of, schedule, 0
+        self.of, self.schedule, self.start, self.position = of, schedule, 0, None
         self._owner = _owner(optimizer, of)
         self._is_rate, self._reads = of == "learning_rate", []
         where, value = type(self._owner).__name__, getattr(self._owner, of)
@@ -83,7 +84,7 @@ class Follow(Observer):
         """The value that was used last, as a float."""
         if self._is_rate:
             return float(keras.ops.convert_to_numpy(self._rate))
-        return float(keras.ops.convert_to_numpy(self.schedule(max(self.count() - 1 - self.start, 0))))
+        return float(keras.ops.convert_to_numpy(self._at(max(self.count() - 1 - self.start, 0))))
 
     def check_range(self, steps):
         """Raises `ValueError` if one of the values at these steps is none that the hyperparameter may have."""
@@ -93,7 +94,7 @@ class Follow(Observer):
                 raise invalid(type(self._owner).__name__, self.of, largest, "below 1 during the whole run")
 
     def before_apply(self, gradients, variables):
-        value = self.schedule(self.optimizer._iterations - self.start)
+        value = self._at(self.optimizer._iterations - self.start)
         if self._is_rate:
             self.assign(self._rate, value)
         else:
@@ -101,6 +102,12 @@ class Follow(Observer):
             number = StepNumber(keras.ops.cast(value, "float32"), self._before, self._name, self._reads)
             setattr(self._owner, self.of, number)
         return gradients
+
+    def _at(self, count):
+        count = keras.ops.convert_to_tensor(count)
+        if self.position is not None and getattr(self.schedule, "steps", None):
+            count = self.position.advance(count, self.schedule.steps)
+        return self.schedule(count)
 
     def after_apply(self, gradients, variables):
         if not self._is_rate:

@@ -1,0 +1,152 @@
+"""How fast a run is, and what keeps it from being faster."""
+
+import time
+import weakref
+
+import numpy as np
+from keras.src.trainers.epoch_iterator import EpochIterator
+
+from keras_dlopt import tpu_configs
+from keras_dlopt.arguments import check_number
+from keras_dlopt.callbacks.callback import Callback, in_caller
+from keras_dlopt.callbacks.input_wait import FetchesInGraph, FetchesOnHost
+from keras_dlopt.callbacks.step_cost import IS_JAX, TracedStep
+
+_INPUT_BOUND = 0.3
+
+
+class Throughput(Callback):
+    r"""Measures samples a second, step times, waiting for data, and operations against the hardware's peak.
+
+    Times are the host's, between the batches; nothing is fetched from the device for them. The first execution of a
+    run, and every one in which the step is traced anew, are left out. Into each epoch's logs go `samples_per_second`
+    (of batches of full size), `step_p50`, `step_p90`, `step_p99` (seconds a batch, with its data), `input_share` (the
+    share of that time spent waiting for data; on TensorFlow only where a step is an execution, without a strategy), and
+    `mfu`, with $F$ operations a step, a median step time $t$ and peak $P$: $F / (t P)$. What cannot be known is not
+    there. A run that waits for data in 30 % of its time or more is input-bound.
+
+    $F$ is what XLA estimates on JAX before it compiles, and the profiler of TensorFlow counts, which knows matrix
+    products, convolutions and elementwise operations, but not every other. Under a strategy it is one replica's.
+
+    Args:
+        peak_flops: floating-point operations a second that the hardware could do, > 0, or the name of a TPU slice,
+            such as "v5e-8", whose bfloat16 peak it then is. Defaults to `None`: not known.
+
+    Raises:
+        ValueError: if `peak_flops` is neither.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_dlopt import callbacks
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, use_bias=False)])
+    >>> model.compile("sgd", "mse")
+    >>> speed = callbacks.Throughput(peak_flops=1e12)
+    >>> history = model.fit(np.ones((64, 8)), np.ones((64, 4)), batch_size=8, callbacks=[speed], verbose=0).history
+    >>> history["samples_per_second"][0] > 0, history["step_p50"][0] <= history["step_p99"][0]
+    (True, True)
+    >>> rate, waiting, operations = speed.summary().splitlines()
+    >>> "of the time waiting for data" in waiting, "FLOPs a step" in operations
+    (True, True)
+    """
+
+    def __init__(self, peak_flops=None):
+        super().__init__()
+        if isinstance(peak_flops, str):
+            peak_flops = tpu_configs.load(peak_flops).peak_total_tflops * 1e12
+        elif peak_flops is not None:
+            check_number("Throughput", "peak_flops", peak_flops, 0, ends="()")
+        self._peak = peak_flops
+        self.clock = time.perf_counter
+        self._end_run = self._flops = None
+        self._all = []
+
+    def on_train_begin(self, logs=None):
+        if self._end_run is not None:
+            self._end_run()
+        data = in_caller("epoch_iterator", EpochIterator)
+        self._batch_size = getattr(getattr(data, "data_adapter", None), "batch_size", None)
+        single = getattr(self.model, "steps_per_execution", 1) == 1
+        self._wait = None
+        if IS_JAX and data is not None:
+            self._wait = FetchesOnHost(data)
+        elif not IS_JAX and single:
+            self._wait = FetchesInGraph()
+        self._step = TracedStep(self.model)
+        self._end_run = weakref.finalize(self, _leave, self._step, self._wait)
+        self._end_run.atexit = False
+        self._flops, self._all, self._epoch = None, [], []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch, self._ended, self._fetched = [], None, None
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._first, self._traces = batch, self._step.traces
+        if self._wait is not None:
+            self._wait.active = True
+
+    def on_train_batch_end(self, batch, logs=None):
+        now, fetched = self.clock(), None
+        if self._wait is not None:
+            self._wait.active = False
+            fetched = self._wait.seconds()
+        if self._step.traces == self._traces and self._ended is not None:
+            waited = None if fetched is None or self._fetched is None else fetched - self._fetched
+            self._epoch.append((now - self._ended, waited, batch + 1 - self._first))
+        self._ended, self._fetched = now, fetched
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._all += self._epoch
+        if self._flops is None and self._step.specs is not None:
+            self._batch_size = self._batch_size or self._step.batch_size()
+            self._flops = self._step.flops(self._batch_size) or 0.0
+        if logs is not None:
+            logs.update(self._measured(self._epoch))
+
+    def on_train_end(self, logs=None):
+        self._end_run()
+
+    def get_state(self):
+        """Nothing: speed is that of this process."""
+        return {}
+
+    def set_state(self, state):
+        """Nothing, see `get_state`."""
+
+    def _measured(self, executions):
+        if not executions:
+            return {}
+        seconds, waits, steps = zip(*executions, strict=True)
+        times = np.repeat(np.divide(seconds, steps), steps)
+        found = {f"step_p{p}": float(np.percentile(times, p)) for p in (50, 90, 99)}
+        if self._batch_size:
+            found["samples_per_second"] = self._batch_size * sum(steps) / sum(seconds)
+        if None not in waits:
+            found["input_share"] = sum(waits) / sum(seconds)
+        if self._flops and self._peak:
+            found["mfu"] = self._flops / found["step_p50"] / self._peak
+        return found
+
+    def summary(self):
+        """The whole run in words, three lines."""
+        found = self._measured(self._all)
+        if not found:
+            return "no step was measured: a run's first, and those that compile, are left out"
+        rate = found.get("samples_per_second")
+        times = ", ".join(f"{p} {1000 * found['step_' + p]:.3g} ms" for p in ("p50", "p90", "p99"))
+        lines = [f"{'unknown' if rate is None else f'{rate:.4g}'} samples/s, step {times}"]
+        share = found.get("input_share")
+        if share is None:
+            lines.append("unknown whether input-bound or compute-bound")
+        else:
+            bound = "input" if share >= _INPUT_BOUND else "compute"
+            lines.append(f"{100 * share:.1f} % of the time waiting for data: {bound}-bound")
+        used = f"{100 * found['mfu']:.3g} % of the peak" if "mfu" in found else "peak unknown"
+        lines.append(f"{f'{self._flops:.4g}' if self._flops else 'unknown'} FLOPs a step, {used}")
+        return "\n".join(lines)
+
+
+def _leave(step, wait):
+    step.leave()
+    if wait is not None:
+        wait.leave()
