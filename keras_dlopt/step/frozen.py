@@ -68,7 +68,8 @@ class Frozen(WhileTraced):
             new, state = apply(
                 optimizer_variables, [given.get(id(v)) for v in everything], [values[id(v)] for v in everything]
             )
-            new = {id(v): x for v, x in zip(everything, new, strict=True)}
+            new = _by_id(everything, new)
+            self._written = new  # of frozen weights, too: masks go over them
             return [new[id(v)] for v in part], state
 
         return stateless_apply if keras.backend.backend() == "jax" else tf_apply
@@ -79,14 +80,15 @@ class Frozen(WhileTraced):
         all_of_it = model.trainable_variables, model.non_trainable_variables
         trained, others, *rest = state
         self._values = _by_id(all_of_it[0], trained) | _by_id(all_of_it[1], others)
+        self._written = {}
         try:
             with self.changed():
                 part = model.trainable_variables, model.non_trainable_variables
                 inside = ([self._values[id(v)] for v in variables] for variables in part)
                 logs, (trained, others, *rest) = step((*inside, *rest), data)
-                values = _by_id(part[0], trained) | _by_id(part[1], others)
+                values = _by_id(part[1], others) | self._written | _by_id(part[0], trained)
         finally:
-            del self._values  # tracers
+            del self._values, self._written  # tracers
         return logs, (*([values[id(v)] for v in variables] for variables in all_of_it), *rest)
 
 

@@ -154,3 +154,10 @@ def test_bad_arguments():
         fit(network(), callbacks.GradualUnfreeze({0: "nowhere"}))
     with pytest.raises(ValueError, match="frozen by another callback"):
         fit(network(), callbacks.GradualUnfreeze({0: 1, 1: 2}), callbacks.FreezeLayers(begin=0.1, groups=3))
+
+
+@pytest.mark.both_backends
+def test_what_is_frozen_is_pruned_all_the_same():
+    model = network()
+    fit(model, callbacks.GradualUnfreeze({0: "head"}), callbacks.Prune(0.5, end=1), epochs=1)
+    assert [np.mean(ops.convert_to_numpy(w) == 0) for w in model.weights[::2]] == [0.5, 0.5, 0.5]
