@@ -12,12 +12,15 @@ from keras_dlopt.callbacks.gradual_unfreeze import GradualUnfreeze
 from keras_dlopt.callbacks.learning_rate_finder import LearningRateFinder
 from keras_dlopt.callbacks.non_finite_guard import NonFiniteGuard
 from keras_dlopt.callbacks.progress_bar import ProgressBar
+from keras_dlopt.callbacks.progressive_resizing import ProgressiveResizing
 from keras_dlopt.callbacks.prune import Prune
 from keras_dlopt.callbacks.recipe import from_recipe, recipe_schema
 from keras_dlopt.callbacks.record_optimizer import RecordOptimizer
 from keras_dlopt.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
 from keras_dlopt.callbacks.resume_exactly import ResumeExactly
 from keras_dlopt.callbacks.schedule import SCHEDULE_CALLBACKS, ScheduleCallback
+from keras_dlopt.callbacks.selective_backprop import SelectiveBackprop
+from keras_dlopt.callbacks.sequence_length_warmup import SequenceLengthWarmup
 from keras_dlopt.callbacks.stochastic_depth import StochasticDepth
 from keras_dlopt.callbacks.stop_on_target import StopOnTarget
 from keras_dlopt.callbacks.throughput import Throughput
@@ -35,11 +38,14 @@ __all__ = [
     "LearningRateFinder",
     "NonFiniteGuard",
     "ProgressBar",
+    "ProgressiveResizing",
     "Prune",
     "RecordOptimizer",
     "ReduceLROnPlateau",
     "ResumeExactly",
     "ScheduleCallback",
+    "SelectiveBackprop",
+    "SequenceLengthWarmup",
     "StochasticDepth",
     "StopOnTarget",
     "Throughput",

@@ -76,6 +76,19 @@ def check_length(where, name, value, least=1):
     raise invalid(where, name, value, f"a share of the run in (0, 1), or a whole number of steps >= {least}")
 
 
+def check_lengths(where, name, values):
+    """Returns `values`, at least one, if each is what `check_length` accepts.
+
+    Example:
+
+    >>> check_lengths("ProgressiveResizing", "sizes", (0.5, 24))
+    [0.5, 24]
+    """
+    if not isinstance(values, list | tuple) or not values:
+        raise invalid(where, name, values, "a list of shares in (0, 1) or whole numbers")
+    return [check_length(where, name, value) for value in values]
+
+
 def in_steps(length, run):
     """What `check_length` accepted, in steps of a run of `run` steps: a share is rounded to the nearest step."""
     return math.floor(length * run + 0.5) if 0 < length < 1 else length

@@ -8,7 +8,8 @@ stateless step included. Any Keras optimizer can be observed, by any number of o
 they would be without them.
 
 `Follow` is the observer that makes a hyperparameter follow a schedule, `Average` keeps the mean of the weights,
-`ScaledMoves` gives some weights a learning rate of their own.
+`ScaledMoves` gives some weights a learning rate of their own. `BatchChanges` is another thing done to a step: it trains
+on another batch than the one it draws.
 
 Example: the norm of the last gradient, computed inside the step.
 
@@ -33,9 +34,20 @@ Example: the norm of the last gradient, computed inside the step.
 
 from keras_dlopt.step.average import Average
 from keras_dlopt.step.batch_norm import reestimate_batch_norm
+from keras_dlopt.step.batches import BatchChanges
 from keras_dlopt.step.follow import Follow
 from keras_dlopt.step.observer import Observer
 from keras_dlopt.step.scaled_moves import ScaledMoves
 from keras_dlopt.step.seam import attach, detach, observers
 
-__all__ = ["Average", "Follow", "Observer", "ScaledMoves", "attach", "detach", "observers", "reestimate_batch_norm"]
+__all__ = [
+    "Average",
+    "BatchChanges",
+    "Follow",
+    "Observer",
+    "ScaledMoves",
+    "attach",
+    "detach",
+    "observers",
+    "reestimate_batch_norm",
+]

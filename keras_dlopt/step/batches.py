@@ -1,0 +1,113 @@
+"""Another batch in the place of the one that the compiled training step draws.
+
+With `steps_per_execution` above 1 a step draws its batches itself, so that a batch can only be changed inside of it:
+the model's `train_step`, the user's own included, is called with the changed one. Each change of shape is a trace of
+its own, and steps without a change are the steps of a model that nobody touched.
+"""
+
+import itertools
+
+import keras
+from keras.src.models.functional import Functional
+
+
+class BatchChanges:
+    """The changes to the batches that one model trains on; `of(model)` gives the one there is, or a new one.
+
+    A change is a function `(x, y, sample_weight) -> (x, y, sample_weight)` of tensors with static shapes, but for the
+    number of rows. It may call the model: variables that this writes keep their values. Several changes follow each
+    other in the order in which their owners came. Evaluation and prediction see the batches as they are.
+
+    While there are changes, the shapes of the model's `Input` are not enforced: its layers do that. What is replaced on
+    the model (`train_step`, `make_train_function`) is put back when the last owner goes, or, if a run broke off, when
+    the next `fit` or `train_on_batch` begins.
+
+    Args:
+        model: a compiled model.
+    """
+
+    @classmethod
+    def of(cls, model):
+        return vars(model).get("_batch_changes") or cls(model)
+
+    def __init__(self, model):
+        self.model, self._changes = model, {}
+        self._found = {name: vars(model).get(name) for name in ("train_step", "make_train_function")}
+        self._step, self._make = model.train_step, model.make_train_function
+        self._strict = [
+            layer
+            for layer in model._flatten_layers()
+            if isinstance(layer, Functional) and not hasattr(layer, "_manual_input_spec")
+        ]
+        for layer in self._strict:
+            layer.input_spec = None
+        model._batch_changes = self
+        model.make_train_function = self._make_train_function
+
+    def set(self, owner, change):
+        """From the next step on, `owner` changes the batch so; with `None` it leaves it as it is."""
+        found = self._changes.get(owner)
+        self._changes[owner] = change
+        if change is not found:
+            self._replace("train_step", self._changed([c for c in self._changes.values() if c is not None]))
+            self._retrace()
+
+    def put_back(self, owner=None):
+        """Ends the changes of `owner`, or of all."""
+        if vars(self.model).get("_batch_changes") is not self:
+            return
+        if owner is not None:
+            if owner in self._changes:
+                self.set(owner, None)
+                del self._changes[owner]
+            if self._changes:
+                return
+        for name, found in self._found.items():
+            self._replace(name, found)
+        for layer in self._strict:
+            del layer._manual_input_spec
+        del self.model._batch_changes
+        self._retrace()
+
+    def _replace(self, name, value):
+        if name in vars(self.model):
+            delattr(self.model, name)
+        if value is not None:
+            setattr(self.model, name, value)
+
+    def _make_train_function(self, force=False):
+        if not force:  # so do `fit` and `train_on_batch` begin: the run with the changes is over
+            self.put_back()
+        return self._make(force=force)
+
+    def _retrace(self):
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()  # the trainer holds the state, of which the new function reads the sharding
+        self._make(force=True)
+
+    def _changed(self, changes):
+        if not changes:
+            return self._found["train_step"]
+        model, step = self.model, self._step
+
+        def train_step(*args):
+            *state, data = args  # on JAX the state comes first
+            parts = keras.utils.unpack_x_y_sample_weight(data)
+            with _scope(model, *state):
+                for change in changes:
+                    parts = change(*parts)
+            return step(*state, tuple(parts[: len(data)]) if isinstance(data, list | tuple) else parts[0])
+
+        return train_step
+
+
+def _scope(model, state=None):
+    """Variables have the values they have in the step, and what is assigned to them is forgotten."""
+    if state is None:
+        return keras.StatelessScope()
+    variables = (
+        *(model.trainable_variables, model.non_trainable_variables),
+        *(model.optimizer.variables, model.metrics_variables),
+    )
+    pairs = (zip(own, values, strict=True) for own, values in zip(variables, state, strict=True))
+    return keras.StatelessScope(list(itertools.chain.from_iterable(pairs)))
