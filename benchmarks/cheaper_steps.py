@@ -32,7 +32,7 @@ from tensorflow.python.framework import ops as graph_ops
 from tensorflow.python.ops.cond_v2 import get_func_graphs
 from tensorflow.python.profiler.internal import flops_registry  # noqa: F401
 
-from keras_dlopt import atomic, callbacks
+from keras_dlopt import atomic, callbacks, compress
 
 HERE = pathlib.Path(__file__).parent
 SAVED = HERE / "cheaper_steps.json"
@@ -72,6 +72,34 @@ def from_clean_digits(seed):
     model = residual_net()
     compiled(model, keras.optimizers.Adam(2e-3)).fit(x, y, 64, 8, verbose=0)
     return model
+
+
+def trained_on_photographs(seed):
+    """The residual network, wider, after most of its training."""
+    x, _, y, _ = photographs(seed)
+    model = residual_net((24, 48, 96))
+    compiled(model, keras.optimizers.Adam(2e-3)).fit(x, y, 64, 10, callbacks=cosine(), verbose=0)
+    return model
+
+
+def text(seed, length=64):
+    """Python's own sources, in ASCII; the target of every character is the next one."""
+    sources = sorted(pathlib.Path(os.__file__).parent.glob("[a-i]*.py"))
+    codes = np.frombuffer(b"".join(path.read_bytes() for path in sources), "uint8")[: 2500 * (length + 1)] & 127
+    rows = np.random.default_rng(0).permutation(codes.reshape(-1, length + 1).astype("int32"))
+    return rows[:2000, :-1], rows[2000:, :-1], rows[:2000, 1:], rows[2000:, 1:]
+
+
+def character_transformer(seed, width=64):
+    inputs = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(128, width)(inputs)
+    x = layers.Add()([x, layers.Conv1D(width, 4, padding="causal")(x)])  # in the place of positions
+    for _ in range(2):
+        y = layers.LayerNormalization()(x)
+        x = layers.Add()([x, layers.MultiHeadAttention(4, width // 4)(y, y, use_causal_mask=True)])
+        y = layers.Dense(4 * width, activation="gelu")(layers.LayerNormalization()(x))
+        x = layers.Add()([x, layers.Dense(width)(y)])
+    return keras.Model(inputs, layers.Dense(128, name="logits")(x))
 
 
 def cosine(rate=2e-3):
@@ -134,6 +162,28 @@ CASES = {
         lambda: [*cosine(), callbacks.GradualUnfreeze({0: 5, 0.25: 10, 0.5: None})],
         data=few_photographs,
         network=from_clean_digits,
+    ),
+    "ProgressiveResizing": Case(
+        "12 x 12 and 16 x 16 pixels for 0.35 of the run each, then 24 x 24",
+        lambda: [*cosine(), callbacks.ProgressiveResizing((12, 16), multiple=4)],
+    ),
+    "SequenceLengthWarmup": Case(
+        "16 and 32 of 64 characters for 0.15 of the run each",
+        lambda: [*cosine(), callbacks.SequenceLengthWarmup()],
+        data=text,
+        network=character_transformer,
+    ),
+    "SelectiveBackprop": Case(
+        "half of every batch from 0.5 to 0.9 of the run",
+        lambda: [*cosine(), callbacks.SelectiveBackprop()],
+    ),
+    "factorize": Case(
+        "a trained network, wider, 4 more epochs; its kernels with 0.9 of their energy",
+        lambda: cosine(5e-4),
+        lambda: cosine(5e-4),
+        network=trained_on_photographs,
+        before=compress.factorize,
+        epochs=4,
     ),
 }
 

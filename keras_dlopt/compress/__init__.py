@@ -5,6 +5,7 @@ import importlib
 from keras_dlopt.compress.clustering import cluster
 from keras_dlopt.compress.distillation import distill
 from keras_dlopt.compress.export import Exported, export
+from keras_dlopt.compress.factorization import factorize
 from keras_dlopt.compress.litert import LatencyRatio, latency_ratio
 from keras_dlopt.compress.pruning import prune
 from keras_dlopt.compress.quantization import calibrate, quantize_aware
@@ -20,6 +21,7 @@ __all__ = [
     "cluster",
     "distill",
     "export",
+    "factorize",
     "latency_ratio",
     "prune",
     "quantize_aware",

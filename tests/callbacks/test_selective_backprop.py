@@ -22,7 +22,8 @@ def network(**kwargs):
     return model
 
 
-def by_numpy(chosen_of, steps=6, weights=np.ones(24), size=4):
+def by_numpy(chosen_of, steps=6, weights=None, size=4):
+    weights = np.ones(24) if weights is None else weights
     weight = np.ones((3, 1))
     for t in range(steps):
         rows = np.arange(t * size, (t + 1) * size) % 24
@@ -151,6 +152,6 @@ def test_refused_when_the_run_begins():
     model = Own()
     model.compile("sgd", lambda y, y_pred: ops.mean(y - y_pred), jit_compile=BACKEND == "jax")
     with pytest.raises(ValueError, match="gives one number for the whole batch"):
-        model.fit(X, Y, verbose=0, callbacks=[callbacks.SelectiveBackprop()])
+        model.fit(X, Y, 4, verbose=0, callbacks=[callbacks.SelectiveBackprop()])
     with pytest.raises(ValueError, match=r"SelectiveBackprop\(end=...\).*after `begin`, which is step 3"):
         network().fit(X, Y, 4, verbose=0, callbacks=[callbacks.SelectiveBackprop(end=2)])
