@@ -70,6 +70,11 @@ CASES = (
     ),
     Case("Prune", lambda _: callbacks.Prune(0.8, end=0.9, frequency=STEPS)),
     Case("Cluster", lambda _: callbacks.Cluster(16)),
+    Case("NonFiniteGuard", lambda _: callbacks.NonFiniteGuard(), lambda _: keras.callbacks.TerminateOnNaN()),
+    Case("NonFiniteGuard (rollback)", lambda _: callbacks.NonFiniteGuard("rollback", every=STEPS)),
+    Case("TimeBudget", lambda _: callbacks.TimeBudget(minutes=600)),
+    Case("Throughput", lambda _: callbacks.Throughput()),
+    Case("ProgressBar", lambda _: callbacks.ProgressBar(), lambda _: keras.callbacks.ProgbarLogger()),
     Case("GradualUnfreeze", lambda _: callbacks.GradualUnfreeze()),
     Case("FreezeLayers", lambda _: callbacks.FreezeLayers()),
 )
