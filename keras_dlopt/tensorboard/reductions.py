@@ -72,11 +72,22 @@ def _sum(values):
     return ops.sum(_folded(values, ops.add), axis=1)
 
 
+def _is_large_and_not_fused(rows):
+    """Whether what is computed of each element, to be reduced, takes memory that must be fetched for every record."""
+    return keras.backend.backend() == "tensorflow" and rows.shape[1] >= _LARGE and not compiled_by_xla()
+
+
 def norm(rows):
+    if _is_large_and_not_fused(rows):
+        import tensorflow as tf
+
+        return ops.sqrt(2 * tf.nn.l2_loss(rows))[None]  # in one pass; a large variable is a matrix of its own
     return ops.sqrt(_sum(ops.square(rows)))
 
 
 def largest(rows):
+    if _is_large_and_not_fused(rows):
+        return ops.maximum(ops.max(rows, axis=1), -ops.min(rows, axis=1))
     return ops.max(_folded(ops.abs(rows), ops.maximum), axis=1)
 
 
