@@ -2,11 +2,13 @@
 
 import keras
 
+from keras_dlopt.step.surround import release, surround
+
 IS_JAX = keras.backend.backend() == "jax"
 
 
 class TracedStep:
-    """Stands in for `model.train_step` during a run, and notes the shapes it is traced with.
+    """Looks on when the step of a model is traced, and notes the shapes.
 
     Attributes:
         traces: how often it was traced.
@@ -14,24 +16,18 @@ class TracedStep:
     """
 
     def __init__(self, model):
-        self.model, self._step, self._own = model, model.train_step, vars(model).get("train_step")
-        self.traces, self.specs = 0, None
+        self.model, self.traces, self.specs = model, 0, None
+        surround(model, self)
 
-        def train_step(*args):
-            self.traces += 1
-            if self.specs is None:
-                self.specs = keras.tree.map_structure(_spec, args)
-            return self._step(*args)
-
-        model.train_step = train_step
-        model.make_train_function(force=True)
+    def __call__(self, step, *args):
+        self.traces += 1
+        if self.specs is None:
+            self._step, self.specs = step, keras.tree.map_structure(_spec, args)
+        return step(*args)
 
     def leave(self):
-        """Gives the model its own step back."""
-        del self.model.train_step
-        if self._own is not None:
-            self.model.train_step = self._own
-        self.model.make_train_function(force=True)
+        """Looks on no longer."""
+        release(self.model, self)
 
     def batch_size(self):
         """The size of the batches it was traced with, or `None`."""

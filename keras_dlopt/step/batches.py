@@ -10,6 +10,8 @@ import itertools
 import keras
 from keras.src.models.functional import Functional
 
+from keras_dlopt.step.surround import release, surround
+
 
 class BatchChanges:
     """The changes to the batches that one model trains on; `of(model)` gives the one there is, or a new one.
@@ -31,9 +33,8 @@ class BatchChanges:
         return vars(model).get("_batch_changes") or cls(model)
 
     def __init__(self, model):
-        self.model, self._changes = model, {}
-        self._found = {name: vars(model).get(name) for name in ("train_step", "make_train_function")}
-        self._step, self._make = model.train_step, model.make_train_function
+        self.model, self._changes, self._around = model, {}, None
+        self._found, self._make = vars(model).get("make_train_function"), model.make_train_function
         self._strict = [
             layer
             for layer in model._flatten_layers()
@@ -49,8 +50,11 @@ class BatchChanges:
         found = self._changes.get(owner)
         self._changes[owner] = change
         if change is not found:
-            self._replace("train_step", self._changed([c for c in self._changes.values() if c is not None]))
-            self._retrace()
+            release(self.model, self._around)
+            changes = [change for change in self._changes.values() if change is not None]
+            if changes:
+                self._around = self._with(changes)
+                surround(self.model, self._around)
 
     def put_back(self, owner=None):
         """Ends the changes of `owner`, or of all."""
@@ -62,43 +66,31 @@ class BatchChanges:
                 del self._changes[owner]
             if self._changes:
                 return
-        for name, found in self._found.items():
-            self._replace(name, found)
+        release(self.model, self._around)
+        del self.model.make_train_function
+        if self._found is not None:
+            self.model.make_train_function = self._found
         for layer in self._strict:
             del layer._manual_input_spec
         del self.model._batch_changes
-        self._retrace()
-
-    def _replace(self, name, value):
-        if name in vars(self.model):
-            delattr(self.model, name)
-        if value is not None:
-            setattr(self.model, name, value)
 
     def _make_train_function(self, force=False):
         if not force:  # so do `fit` and `train_on_batch` begin: the run with the changes is over
             self.put_back()
         return self._make(force=force)
 
-    def _retrace(self):
-        if keras.backend.backend() == "jax":
-            self.model.jax_state_sync()  # the trainer holds the state, of which the new function reads the sharding
-        self._make(force=True)
+    def _with(self, changes):
+        """For `surround`: the step on the changed batch."""
 
-    def _changed(self, changes):
-        if not changes:
-            return self._found["train_step"]
-        model, step = self.model, self._step
-
-        def train_step(*args):
+        def around(step, *args):
             *state, data = args  # on JAX the state comes first
             parts = keras.utils.unpack_x_y_sample_weight(data)
-            with _scope(model, *state):
+            with _scope(self.model, *state):
                 for change in changes:
                     parts = change(*parts)
             return step(*state, tuple(parts[: len(data)]) if isinstance(data, list | tuple) else parts[0])
 
-        return train_step
+        return around
 
 
 def _scope(model, state=None):
