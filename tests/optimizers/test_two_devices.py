@@ -3,16 +3,13 @@
 import keras
 import numpy as np
 import pytest
-from cases import ONE_EACH
+from cases import ONE_A_FAMILY, ONE_EACH
 from fitting import fit, net
-
-from keras_dlopt.optimizers.table import TABLE
 
 pytestmark = pytest.mark.both_backends
 TENSORFLOW = keras.backend.backend() == "tensorflow"
-# On TensorFlow `test_conformance.py` holds the steps of every rule on two replicas against its reference: one a family.
-# (Of SophiaG each replica draws labels of its own there, see `test_curvature.py`.)
-RULES = list({TABLE[c.name].family: c for c in ONE_EACH if c.name != "SophiaG"}.values()) if TENSORFLOW else ONE_EACH
+# On TensorFlow `test_conformance.py` holds the steps of every rule on two replicas against its reference.
+RULES = ONE_A_FAMILY if TENSORFLOW else ONE_EACH
 
 
 @pytest.fixture
