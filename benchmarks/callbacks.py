@@ -13,15 +13,13 @@ import dataclasses
 import json
 import os
 import pathlib
-import platform
 import statistics
 from collections.abc import Callable
-from importlib.metadata import version
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
-from turns import STEPS, make_model, measure, ratios
+from turns import STEPS, machine, make_model, measure, ratios
 
 from keras_dlopt import callbacks
 
@@ -97,12 +95,10 @@ def makes(case, model_name):
 
 def report(results):
     """The Markdown page."""
-    machine = f"{os.cpu_count()} cores ({platform.machine()}), "
-    machine += ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras"))
     lines = [
         "# What callbacks cost",
         "",
-        f"`python benchmarks/callbacks.py`: {machine}; Adam, float32.",
+        f"`python benchmarks/callbacks.py`: {machine()}; Adam, float32.",
         "Medians of paired ratios to the same `fit` without a callback in the same round (middle half of the rounds),",
         f"{STEPS} steps a turn, the work at an epoch's end in it; wall time, and the processor time of all threads,",
         "which tells more on a machine in use. ResumeExactly and BackupAndRestore save, Prune chooses its masks, once",

@@ -26,8 +26,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
+from digit_tasks import digits, scattered
 from keras import layers
-from quantization import digits, scattered
 from tensorflow.python.framework import ops as graph_ops
 from tensorflow.python.ops.cond_v2 import get_func_graphs
 from tensorflow.python.profiler.internal import flops_registry  # noqa: F401

@@ -28,8 +28,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
+from digit_tasks import accuracy, copied, digits, fit, plain_cnn, scattered
 from keras import layers
-from quantization import accuracy, cells_of, copied, digits, fit, interval, plain_cnn, scattered
+from quantization import cells_of, interval
 
 from keras_dlopt import callbacks, compress, step
 from keras_dlopt.compress import sparsity

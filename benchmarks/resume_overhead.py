@@ -14,16 +14,14 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import statistics
 import time
-from importlib.metadata import version
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from turns import STEPS, make_model, measure
+from turns import STEPS, machine, make_model, measure
 
 from keras_dlopt import callbacks
 
@@ -96,12 +94,10 @@ def quartiles(values, sign=""):
 
 def report(results):
     """The Markdown page."""
-    machine = f"{os.cpu_count()} cores ({platform.machine()}), "
-    machine += ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras"))
     lines = [
         "# What saving costs",
         "",
-        f"`python benchmarks/resume_overhead.py`: {machine}; Adam, float32, checkpoints on a local disk.",
+        f"`python benchmarks/resume_overhead.py`: {machine()}; Adam, float32, checkpoints on a local disk.",
         f"Medians of paired differences in one round (middle half), turns of {STEPS} steps. A minute's share is the",
         "median difference in wall time between a turn with a checkpoint and one without the callback, of 60 s.",
         "",

@@ -4,11 +4,14 @@ Each run has its thread and its model; one of them works at a time. In every rou
 A turn lasts from one `on_epoch_begin` to the next: all that callbacks do in an epoch is in it.
 """
 
+import os
+import platform
 import random
 import statistics
 import tempfile
 import threading
 import time
+from importlib.metadata import version
 
 import keras
 import numpy as np
@@ -135,3 +138,9 @@ def make_model(name, **optimizer):
     model.compile(keras.optimizers.Adam(1e-4, **optimizer), loss, jit_compile=False)
     batch = tf.constant(x.astype("float32")), tf.constant(rng.integers(0, 10, len(x)))
     return model, tf.data.Dataset.from_tensors(batch).repeat()
+
+
+def machine():
+    """What it was measured on."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras"))
+    return f"{os.cpu_count()} cores ({platform.machine()}), {packages}"

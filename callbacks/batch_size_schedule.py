@@ -11,6 +11,7 @@ from keras_dlopt.callbacks.callback import Callback, in_caller
 from keras_dlopt.callbacks.joined_batches import JoinedBatches
 from keras_dlopt.callbacks.schedule import SCHEDULE_CALLBACKS
 from keras_dlopt.callbacks.stages import in_epochs, parse_stages, stage_at
+from keras_dlopt.step.rate_factor import check_rate_is_number
 from keras_dlopt.step.scaled_rate import ScaledRate
 
 _POWERS = {"linear": 1.0, "sqrt": 0.5, "none": 0.0}
@@ -99,7 +100,7 @@ class BatchSizeSchedule(Callback):
             raise invalid("BatchSizeSchedule", "sizes", dict(self._sizes), f"{found}, as the data, at 0")
         self._stage, self._used = 0, []
         if self._power:
-            ScaledRate(self.model.optimizer, 1.0)  # refuses what it cannot scale
+            check_rate_is_number("BatchSizeSchedule", self.model.optimizer)
         self._end_run = weakref.finalize(self, _detach, self._used)
         self._end_run.atexit = False
 
@@ -111,7 +112,7 @@ class BatchSizeSchedule(Callback):
             _detach(self._used)
             factor = (self._size / self._sizes[0][1]) ** self._power
             if factor != 1:
-                self._used.append(ScaledRate(self.model.optimizer, factor))
+                self._used.append(ScaledRate(factor))
                 step.attach(self.model.optimizer, self._used[0], self.model)
 
     @property

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_dlopt.arguments import check_choice, check_number, invalid
 from keras_dlopt.callbacks.callback import Callback
-from keras_dlopt.callbacks.gradual_unfreeze import attached_moves, freeze, put_back, share_of_weights
+from keras_dlopt.callbacks.freezing import attached_moves, freeze, put_back, share_of_weights
 from keras_dlopt.callbacks.run_length import run_length, steps_until
 from keras_dlopt.step.units import units
 

@@ -1,6 +1,5 @@
 """A model that thaws from the output on."""
 
-import math
 import numbers
 import re
 import weakref
@@ -8,13 +7,10 @@ import weakref
 import keras
 from keras import ops
 
-from keras_dlopt import step
 from keras_dlopt.arguments import invalid
 from keras_dlopt.callbacks.callback import Callback
+from keras_dlopt.callbacks.freezing import attached_moves, freeze, put_back, share_of_weights
 from keras_dlopt.callbacks.stages import in_epochs, parse_stages, stage_at
-from keras_dlopt.step.frozen import Frozen
-from keras_dlopt.step.scaled_moves import ScaledMoves
-from keras_dlopt.step.surround import release, surround
 from keras_dlopt.step.units import units
 
 
@@ -173,39 +169,3 @@ def own_clocks(optimizer, thawed):
         return factor
 
     return [(weights, factor_after(made)) for weights, made in thawed]
-
-
-def share_of_weights(some, everything):
-    """The number of weights to train in `some` layers, over that of `everything`."""
-    counts = [sum(math.prod(v.shape) for v in unit.trainable_variables) for unit in everything]
-    chosen = {id(unit) for unit in some}
-    return sum(n for n, unit in zip(counts, everything, strict=True) if id(unit) in chosen) / sum(counts)
-
-
-def attached_moves(model):
-    """What a callback has put on the step, to be ended by `put_back`: at first moves of which none is scaled.
-
-    They are attached when the run begins, in the order of the callbacks: masks and averages must come behind them.
-    """
-    moves = ScaledMoves(())
-    step.attach(model.optimizer, moves, model)
-    return [moves]
-
-
-def freeze(model, used, layers, factors):
-    """From now on these layers are frozen, and the moves of others scaled by these `factors` of `ScaledMoves`."""
-    if len(used) > 1:
-        release(model, used.pop())
-    used[0].factors = list(factors)
-    used.append(Frozen(model, layers))
-    surround(model, used[1])  # the step is traced anew, with the new factors
-
-
-def put_back(model, used):
-    """Takes off what a callback has put on the step, and empties the list."""
-    while used:
-        attached = used.pop()
-        if isinstance(attached, Frozen):
-            release(model, attached)
-        elif attached.optimizer is not None:
-            step.detach(attached.optimizer, attached)

@@ -26,10 +26,7 @@ class RateFactor(Observer):
 
     def __init__(self, where, optimizer, least=0.0):
         self.least = least
-        inner = getattr(optimizer, "inner_optimizer", optimizer)
-        if not isinstance(inner._learning_rate, keras.Variable):
-            accepted = "one whose learning rate is a number; let a schedule callback change it"
-            raise invalid(where, "optimizer", optimizer, accepted)
+        check_rate_is_number(where, optimizer)
 
     def build(self, optimizer, variables):
         self.factor = self.add_variable((), initializer="ones", name="rate_factor")
@@ -59,3 +56,11 @@ class RateFactor(Observer):
 def followed(optimizer):
     """Whether a `Follow` writes the learning rate before every step."""
     return any(isinstance(other, Follow) and other.of == "learning_rate" for other in observers(optimizer))
+
+
+def check_rate_is_number(where, optimizer):
+    """Raises `ValueError` if the learning rate of `optimizer` is a schedule of Keras's, which nobody can write to."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if not isinstance(inner._learning_rate, keras.Variable):
+        accepted = "one whose learning rate is a number; let a schedule callback change it"
+        raise invalid(where, "optimizer", optimizer, accepted)
