@@ -101,9 +101,9 @@ def centroids_of(values, clusters, start="kmeans++", keep_zeros=False, seed=0):
             "density": np.quantile(rest, (np.arange(count) + 0.5) / count)[:, None],
         }
         found = KMeans(count, init=places[start], n_init=1, random_state=seed).fit(rest[:, None])
-        order = np.argsort(found.cluster_centers_.ravel())
-        centroids = found.cluster_centers_.ravel()[order]
-        members = np.argsort(order)[found.labels_]
+        centroids = np.sort(found.cluster_centers_.ravel())
+        # Not its labels: where it moves an empty cluster last, they are older than the centroids.
+        members = np.searchsorted((centroids[1:] + centroids[:-1]) / 2, rest)
     places = np.zeros(flat.shape, "int32")
     places[~kept] = members + bool(kept.any())
     zero = [0.0] if kept.any() else []

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
 
@@ -39,6 +39,7 @@ def kernel(model, name="hidden"):
     st.sampled_from(STARTS),
     st.booleans(),
 )
+@example([0.0, 0.0, 0.0, 0.25, -1.0, -1.0, -2.0, -2.0, -2.0, -1.75], 4, "density", False)
 def test_every_weight_has_its_nearest_centroid(values, clusters, start, keep_zeros):
     values = np.array(values, "float32")
     centroids, members = centroids_of(values, clusters, start, keep_zeros)
