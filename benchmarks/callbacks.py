@@ -5,7 +5,7 @@
 Runs of `fit` in one process take turns of 100 steps (`turns.py`): one without a callback, a second one without, one
 with ours, one with Keras's. Quoted are medians of the ratio to the run without a callback in the same round; how far
 "none again" is from 1 is what this machine can tell. Results are kept in callbacks.json after each case and reused;
-`--fresh` measures anew.
+`--fresh` measures anew. What the cheaper steps save, `cheaper_steps.py` measures; its table is put below.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import cheaper_steps
 import keras
 from turns import STEPS, machine, make_model, measure, ratios
 
@@ -94,7 +95,7 @@ def makes(case, model_name):
 
 
 def report(results):
-    """The Markdown page."""
+    """Lines of Markdown."""
     lines = [
         "# What callbacks cost",
         "",
@@ -120,7 +121,7 @@ def report(results):
                     cells[-1] = f"{middle:.3f} ({low:.2f}-{high:.2f})"
             cells.append("-" if case.keras is None else type(case.keras("logs")).__name__)
             lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def main():
@@ -139,8 +140,9 @@ def main():
                 results[name] = measure(makes(case, model_name), arguments.rounds)
                 keras.backend.clear_session()
                 kept.write_text(json.dumps(results))
-                print("\n".join(report({name: results[name]}).splitlines()[-2:]), flush=True)
-    arguments.out.write_text(report(results))
+                print("\n".join(report({name: results[name]})[-2:]), flush=True)
+    page = [*report(results), "", *cheaper_steps.table(cheaper_steps.saved())]
+    arguments.out.write_text("\n".join(page) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 A row of `CASES` is a technique's run and the plain run: the same network from the same weights, the same rows and
 epochs, one after the other in turns. Every cell, a case with a seed, is saved in `cheaper_steps.json` when it is done,
-and is not measured again: delete it there, or the file, to do so. The table goes to `cheaper_steps.md`.
+and is not measured again: delete it there, or the file, to do so. `callbacks.py` puts the table on its page.
 
 Seconds are those of `fit`, compilations included. Floating-point operations are counted in the graph of TensorFlow's
 training step, of what its results need: products and convolutions, forward and backward, over the whole run.
@@ -31,6 +31,7 @@ from keras import layers
 from tensorflow.python.framework import ops as graph_ops
 from tensorflow.python.ops.cond_v2 import get_func_graphs
 from tensorflow.python.profiler.internal import flops_registry  # noqa: F401
+from text_task import character_transformer, text
 
 from keras_dlopt import atomic, callbacks, compress
 
@@ -80,26 +81,6 @@ def trained_on_photographs(seed):
     model = residual_net((24, 48, 96))
     compiled(model, keras.optimizers.Adam(2e-3)).fit(x, y, 64, 10, callbacks=cosine(), verbose=0)
     return model
-
-
-def text(seed, length=64):
-    """Python's own sources, in ASCII; the target of every character is the next one."""
-    sources = sorted(pathlib.Path(os.__file__).parent.glob("[a-i]*.py"))
-    codes = np.frombuffer(b"".join(path.read_bytes() for path in sources), "uint8")[: 2500 * (length + 1)] & 127
-    rows = np.random.default_rng(0).permutation(codes.reshape(-1, length + 1).astype("int32"))
-    return rows[:2000, :-1], rows[2000:, :-1], rows[:2000, 1:], rows[2000:, 1:]
-
-
-def character_transformer(seed, width=64):
-    inputs = keras.Input((None,), dtype="int32")
-    x = layers.Embedding(128, width)(inputs)
-    x = layers.Add()([x, layers.Conv1D(width, 4, padding="causal")(x)])  # in the place of positions
-    for _ in range(2):
-        y = layers.LayerNormalization()(x)
-        x = layers.Add()([x, layers.MultiHeadAttention(4, width // 4)(y, y, use_causal_mask=True)])
-        y = layers.Dense(4 * width, activation="gelu")(layers.LayerNormalization()(x))
-        x = layers.Add()([x, layers.Dense(width)(y)])
-    return keras.Model(inputs, layers.Dense(128, name="logits")(x))
 
 
 def cosine(rate=2e-3):
@@ -170,8 +151,8 @@ CASES = {
     "SequenceLengthWarmup": Case(
         "16 and 32 of 64 characters for 0.15 of the run each",
         lambda: [*cosine(), callbacks.SequenceLengthWarmup()],
-        data=text,
-        network=character_transformer,
+        data=lambda seed: text(),
+        network=lambda seed: character_transformer(),
     ),
     "SelectiveBackprop": Case(
         "half of every batch from 0.5 to 0.9 of the run",
@@ -278,8 +259,9 @@ def spread(values):
 
 
 def table(cells):
+    """Lines of Markdown."""
     lines = [
-        "# Cheaper steps",
+        "## Cheaper steps",
         "",
         f"{platform.machine()}, {os.cpu_count()} cores, TensorFlow {version('tensorflow')}, Keras {version('keras')}, "
         "`jit_compile=False`. Accuracy: mean ± standard deviation over seeds. Seconds: median over seeds of the ratio "
@@ -300,7 +282,12 @@ def table(cells):
             f"{spread([b['accuracy'] for b in plain])} | {statistics.median(ratios):.2f} "
             f"({min(ratios):.2f}-{max(ratios):.2f}) | {flops:.2f} | {case.says} |"
         )
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def saved():
+    """The cells that are measured: case -> seed -> what `measure` returns."""
+    return json.loads(SAVED.read_text()) if SAVED.exists() else {}
 
 
 def main():
@@ -308,16 +295,14 @@ def main():
     parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="names in CASES; all of them by default")
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
-    cells = json.loads(SAVED.read_text()) if SAVED.exists() else {}
+    cells = saved()
     for seed in range(arguments.seeds):
         for name in arguments.cases or CASES:
             if str(seed) not in cells.setdefault(name, {}):
                 cells[name][str(seed)] = measure(CASES[name], seed)
                 save(cells)
                 print(name, seed, cells[name][str(seed)], flush=True)
-    text = table(cells)
-    SAVED.with_suffix(".md").write_text(text)
-    print(text)
+    print("\n".join(table(cells)))
 
 
 if __name__ == "__main__":

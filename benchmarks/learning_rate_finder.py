@@ -1,82 +1,157 @@
-"""The range test's suggestions against a grid of real runs, on scikit-learn's digits.
+"""Suggested learning rates against a grid of real runs, on scikit-learn's digits and on text.
 
-    KERAS_BACKEND=tensorflow python benchmarks/learning_rate_finder.py
+    KERAS_BACKEND=tensorflow python benchmarks/learning_rate_finder.py [--only "text, Adam"]
 
-For each optimizer and seed: the best validation loss of a run at each rate of the grid (half decades), and of a run at
-each suggestion. Saves after every run and goes on where it stopped; prints the table of learning_rate_finder.md.
+For each task and seed: the best validation loss of a run at each rate of the grid (half decades), and of a run at each
+suggestion: the three of the range test, and the one of `tune.search_learning_rate`. A run keeps its rate throughout.
+Saves after every run and goes on where it stopped; the table goes to learning_rate_finder.md.
 """
 
+import argparse
+import dataclasses
 import json
+import math
+import os
 import pathlib
+import platform
+import statistics
+from collections.abc import Callable
+from importlib.metadata import version
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+from text_task import character_transformer, text
 
 from keras_dlopt import atomic, tune
 
 RESULTS = pathlib.Path(__file__).with_suffix(".json")
-GRID = [float(f"{rate:.2g}") for rate in np.geomspace(1e-3, 1, 7)]
-SEEDS, EPOCHS, BATCH = (0, 1, 2), 15, 64
-OPTIMIZERS = {
-    "SGD(momentum=0.9)": lambda: keras.optimizers.SGD(0.01, momentum=0.9),
-    "Adam()": lambda: keras.optimizers.Adam(),
-}
-NAMES = ("valley", "steepest", "minimum")
+SEEDS, BATCH = (0, 1, 2), 64
+NAMES = ("valley", "steepest", "minimum", "search")
 
 
-def compiled(optimizer, seed):
-    keras.utils.set_random_seed(seed)
-    layers = [keras.layers.Dense(64, "relu"), keras.layers.Dense(32, "relu"), keras.layers.Dense(10)]
-    model = keras.Sequential([keras.Input((64,)), *layers])
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(OPTIMIZERS[optimizer](), loss, steps_per_execution=22)  # an epoch
-    return model
-
-
-def data(seed):
+def digits(seed):
     x, y = load_digits(return_X_y=True)
     return train_test_split((x / 16).astype("float32"), y, test_size=0.25, random_state=seed, stratify=y)
 
 
-def best_loss(optimizer, seed, rate):
-    x, x_val, y, y_val = data(seed)
-    model = compiled(optimizer, seed)
+def dense_net():
+    layers = [keras.layers.Dense(64, "relu"), keras.layers.Dense(32, "relu"), keras.layers.Dense(10)]
+    return keras.Sequential([keras.Input((64,)), *layers])
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Data (seed -> x, x_val, y, y_val), network, optimizer, epochs of a run, the grid."""
+
+    data: Callable
+    network: Callable
+    optimizer: Callable
+    epochs: int
+    grid: tuple
+
+    def compiled(self, seed):
+        keras.utils.set_random_seed(seed)
+        model = self.network()
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(self.optimizer(), loss, jit_compile=False)
+        return model
+
+
+def half_decades(low, high):
+    return tuple(float(f"{rate:.2g}") for rate in np.geomspace(low, high, round(2 * math.log10(high / low)) + 1))
+
+
+TASKS = {
+    "digits, SGD with momentum": Task(
+        digits, dense_net, lambda: keras.optimizers.SGD(0.01, momentum=0.9), 15, half_decades(1e-3, 1)
+    ),
+    "digits, Adam": Task(digits, dense_net, keras.optimizers.Adam, 15, half_decades(1e-4, 0.1)),
+    "text, Adam": Task(
+        lambda seed: text(1000, 300), character_transformer, keras.optimizers.Adam, 8, half_decades(1e-4, 0.1)
+    ),
+}
+
+
+def best_loss(task, seed, rate):
+    x, x_val, y, y_val = task.data(seed)
+    model = task.compiled(seed)
     model.optimizer.learning_rate = rate
-    history = model.fit(x, y, BATCH, EPOCHS, validation_data=(x_val, y_val), verbose=0).history
+    history = model.fit(x, y, BATCH, task.epochs, validation_data=(x_val, y_val), verbose=0).history
     return float(np.nan_to_num(np.array(history["val_loss"]), nan=np.inf).min())
 
 
-def suggestions(optimizer, seed):
-    x, _, y, _ = data(seed)
-    model = compiled(optimizer, seed)
-    found = tune.find_learning_rate(model, x, y, batch_size=BATCH, steps=100, low=1e-5, high=10.0, seed=seed)
-    return {name: getattr(found, name) for name in NAMES}
+def suggestions(task, seed):
+    x, x_val, y, y_val = task.data(seed)
+    model = task.compiled(seed)
+    search = tune.search_learning_rate(
+        model, x, y, epochs=task.epochs, validation_data=(x_val, y_val), batch_size=BATCH, seed=seed
+    )
+    return {name: getattr(search.range_test, name) for name in NAMES[:3]} | {"search": search.best}
 
 
-def measure():
-    done = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+def measure(name, task, done):
+    """All runs of a task that are not there yet."""
 
     def once(key, function, *args):
         if key not in done:
-            done[key] = function(*args)
+            done[key] = function(task, seed, *args)
             with atomic.replacing(RESULTS) as temporary:
                 pathlib.Path(temporary).write_text(json.dumps(done, indent=1) + "\n")
-        return done[key]
+            print(key, done[key], flush=True)
 
-    print("| optimizer | seed | best of the grid | " + " | ".join(NAMES) + " |\n| --- | --- | --- | --- | --- | --- |")
     for seed in SEEDS:
-        for optimizer in OPTIMIZERS:
-            rates = once(f"{optimizer} {seed} suggestions", suggestions, optimizer, seed)
-            losses = {r: once(f"{optimizer} {seed} {r:.2g}", best_loss, optimizer, seed, r) for r in GRID}
+        once(f"{name} {seed} suggestions", suggestions)
+        for rate in task.grid:
+            once(f"{name} {seed} {rate:.2g}", best_loss, rate)
+        for suggestion, rate in done[f"{name} {seed} suggestions"].items():
+            once(f"{name} {seed} {suggestion}", best_loss, rate)
+
+
+def table(done):
+    lines = [
+        "# Suggested learning rates against a grid of real runs",
+        "",
+        f"`python benchmarks/learning_rate_finder.py`: TensorFlow {version('tensorflow')}, Keras {version('keras')}, "
+        f"{os.cpu_count()} cores ({platform.machine()}).",
+        "Best validation loss of a run, and how far it is above the best of the grid (half decades); mean over seeds.",
+        "",
+        "| task | seed | best of the grid | " + " | ".join(NAMES) + " |",
+        "|" + "---|" * (3 + len(NAMES)),
+    ]
+    for name, task in TASKS.items():
+        excess = {suggestion: [] for suggestion in NAMES}
+        for seed in SEEDS:
+            if f"{name} {seed} {NAMES[-1]}" not in done:
+                continue
+            losses = {rate: done[f"{name} {seed} {rate:.2g}"] for rate in task.grid}
             best = min(losses, key=losses.get)
-            cells = [f"{losses[best]:.4f} at {best:.2g}"]
-            for name in NAMES:
-                loss = once(f"{optimizer} {seed} {name}", best_loss, optimizer, seed, rates[name])
-                cells.append(f"{loss:.4f} at {rates[name]:.2g} ({loss / losses[best] - 1:+.0%})")
-            print(f"| `{optimizer}` | {seed} | {' | '.join(cells)} |", flush=True)
+            cells = [name, str(seed), f"{losses[best]:.4f} at {best:.2g}"]
+            for suggestion in NAMES:
+                rate, loss = done[f"{name} {seed} suggestions"][suggestion], done[f"{name} {seed} {suggestion}"]
+                excess[suggestion].append(loss / losses[best] - 1)
+                cells.append(f"{loss:.4f} at {rate:.2g} ({excess[suggestion][-1]:+.0%})")
+            lines.append("| " + " | ".join(cells) + " |")
+        if all(excess.values()):
+            means = [f"{statistics.mean(values):+.1%}" for values in excess.values()]
+            lines.append(f"| {name} | mean | | " + " | ".join(means) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="tasks whose name contains this")
+    arguments = parser.parse_args()
+    done = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name, task in TASKS.items():
+        if arguments.only in name:
+            measure(name, task, done)
+    RESULTS.with_suffix(".md").write_text(table(done))
+    print(table(done))
 
 
 if __name__ == "__main__":
-    measure()
+    main()

@@ -305,9 +305,7 @@ def main():
 def write(saved):
     packages = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "tensorflow-model-optimization"))
     lines = ["# Pruning: accuracy, cost, speed, size", ""]
-    lines += [
-        f"`python benchmarks/pruning.py`: {os.cpu_count()} cores ({platform.machine()}) shared with other work,"
-    ]
+    lines += [f"`python benchmarks/pruning.py`: {os.cpu_count()} cores ({platform.machine()}) shared with other work,"]
     lines += [f"{packages}. Times are ratios of runs that took turns; run it on a quiet machine for better ones.", ""]
     for part, table in PARTS.items():
         if cells_of(saved, part):

@@ -9,6 +9,7 @@ from keras_dlopt import step
 from keras_dlopt.arguments import check_choice, check_number, invalid
 from keras_dlopt.callbacks.callback import Callback
 from keras_dlopt.callbacks.run_length import run_length
+from keras_dlopt.tune.model_state import ModelState
 from keras_dlopt.tune.range_test import RangeTest, smooth
 
 
@@ -69,15 +70,11 @@ class LearningRateFinder(Callback):
         self._steps = run_length(self, self.steps)
         if self._steps < 3:
             raise invalid(type(self).__name__, "steps", self._steps, "3 or more: so long is this run")
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
+        saved = ModelState(model)
         follow = step.Follow(model.optimizer, "learning_rate", self._rate)
-        variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
-        variables = {id(v): v for v in variables}.values()  # a model may count its metrics among its own
-        self._saved = [(v, np.array(ops.convert_to_numpy(v))) for v in variables]
         follow.start = self._done = follow.count()
         step.attach(model.optimizer, follow, model)
-        self._observer = follow
+        self._saved, self._observer = saved, follow
         self._batches, self._rates, self._losses = 0, [], []
         model.reset_metrics()
 
@@ -113,8 +110,7 @@ class LearningRateFinder(Callback):
         if self._observer is not None:
             model = self.model
             self._observer.put_back()
-            for variable, value in self._saved:
-                variable.assign(value)
+            self._saved.put_back()
             self._saved = self._observer = None
             if model.train_function is not None:
                 model.make_train_function(force=True)

@@ -163,12 +163,14 @@ class Masks(Observer):
         due = ops.sum(ops.cast(ops.convert_to_tensor(self.plan.steps.astype("int32")) <= step, "int32"))
         kept = ops.take(self._kept, ops.maximum(due - 1, 0), axis=0)
         numbers = [kept[i] for i in range(self._kept.shape[1])]
-        importances = [ops.convert_to_tensor(s) for s in self.scores] if self.moving else [ops.abs(w) for w in weights]
-        masks = ops.cond(
-            due > self.updates,
-            lambda: patterns.choose(self.units, self._by_unit(importances), numbers),
-            lambda: masks,
-        )
+        scores = [ops.convert_to_tensor(score) for score in self.scores] if self.moving else weights
+
+        def chosen():
+            # Here, for a step that chooses nothing shall not compute it.
+            importances = scores if self.moving else [ops.abs(weight) for weight in weights]
+            return patterns.choose(self.units, self._by_unit(importances), numbers)
+
+        masks = ops.cond(due > self.updates, chosen, lambda: masks)
         for variable, mask in zip(self.masks, masks, strict=True):
             self.assign(variable, mask)
         self.assign(self.step, step)

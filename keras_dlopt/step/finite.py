@@ -5,6 +5,7 @@ from keras import ops
 from keras_dlopt.step.observer import Observer
 from keras_dlopt.step.rate_factor import followed
 from keras_dlopt.step.seam import observers
+from keras_dlopt.xla import compiled_by_xla
 
 RING = 32
 
@@ -52,14 +53,25 @@ class FiniteSteps(Observer):
                 row[self.places[id(variable)]] = count > 0
         self.carry.row = ops.stack(row)
         self.carry.any = any_bad = ops.any(self.carry.row)
-        # A copy: TensorFlow's `convert_to_tensor` returns the variable, which would be read after the update.
-        self.carry.before = self.copies or [ops.copy(v) for v in self.state]
+        if _conditional():
+            if observers(self.optimizer)[-1] is self:
+                return gradients  # nobody else looks at them
+        elif not self.copies:
+            # A copy: TensorFlow's `convert_to_tensor` returns the variable, which would be read after the update.
+            self.carry.before = [ops.copy(v) for v in self.state]
         return [None if g is None else _zero_where(any_bad, g) for g in gradients]
+
+    def skips(self):
+        # Nothing is then to be put back, and nothing to be held for it.
+        return self.carry.any if _conditional() else None
 
     def after_apply(self, gradients, variables):
         bad, calls, found = self.carry.any, ops.copy(self.calls), ops.copy(self.found)
-        for variable, source in zip(self.state, self.carry.before, strict=True):
-            self.assign(variable, ops.where(bad, ops.convert_to_tensor(source), ops.convert_to_tensor(variable)))
+        if not _conditional():
+            for variable, source in zip(self.state, self.copies or self.carry.before, strict=True):
+                self.assign(variable, ops.where(bad, ops.convert_to_tensor(source), ops.convert_to_tensor(variable)))
+        elif self.copies:
+            self._put_back_if(bad)
         if self.rate is not None:
             factors = (
                 [self.rate.factor] if followed(self.optimizer) else [self.rate.factor, self.optimizer._learning_rate]
@@ -73,6 +85,16 @@ class FiniteSteps(Observer):
         self.assign(self.calls, calls + 1)
         self.assign(self.found, found + ops.cast(bad, "int32"))
 
+    def _put_back_if(self, bad):
+        import tensorflow as tf
+
+        def put_back():
+            for variable, copy in zip(self.state, self.copies, strict=True):
+                variable.assign(copy)
+            return tf.no_op()
+
+        tf.cond(bad, put_back, tf.no_op)
+
     def number(self):
         """How many steps were undone."""
         return int(ops.convert_to_numpy(self.found))
@@ -84,6 +106,15 @@ class FiniteSteps(Observer):
             (int(steps[i % RING]), [path for path, is_bad in zip(self.paths, bad[i % RING], strict=True) if is_bad])
             for i in range(max(since, number - RING), number)
         ]
+
+
+def _conditional():
+    """Whether the update can stand in a conditional."""
+    if compiled_by_xla():  # which fuses what puts the state back with the update
+        return False
+    import tensorflow as tf
+
+    return not tf.distribute.has_strategy()
 
 
 def _is_bad(gradient):

@@ -39,6 +39,14 @@ class Observer:
         """Called before the update. Returns the gradients the optimizer shall use, one per variable."""
         return gradients
 
+    def skips(self):
+        """Called before the update: a boolean tensor, whether it is left out. `None`, the default, is never.
+
+        A conditional around the update is TensorFlow's alone, and only without a strategy: elsewhere it
+        cannot be had, and `after_apply` puts back what the update wrote.
+        """
+        return None
+
     def after_apply(self, gradients, variables):
         """Called after the update, with the gradients the optimizer was given."""
 

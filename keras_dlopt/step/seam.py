@@ -158,7 +158,11 @@ class _Seam:
             g if now is before else (now if now is None or not scale else keras.ops.multiply(now, scale))
             for g, before, now in zip(given, shown, gradients, strict=True)
         ]
-        self.inner_apply(used, trainable_variables)
+        skips = [skip for observer in self.observers if (skip := observer.skips()) is not None]
+        if skips:
+            _unless(skips, lambda: self.inner_apply(used, trainable_variables))
+        else:
+            self.inner_apply(used, trainable_variables)
         for observer in self.observers:
             observer.after_apply(gradients, variables)
 
@@ -186,6 +190,17 @@ class _Seam:
             yield
         finally:
             tracked[:] = everything
+
+
+def _unless(conditions, update):
+    """Calls `update`, which only writes variables, in a conditional of TensorFlow's: not if a condition is true."""
+    import tensorflow as tf
+
+    def updated():
+        update()
+        return tf.no_op()
+
+    tf.cond(tf.reduce_any(conditions), tf.no_op, updated)
 
 
 def _checked(observer, gradients, variables):

@@ -41,7 +41,7 @@ class Measure(Observer):
         self.histograms = ["gradient", "update", *(name for name in ("m", "v") if name in slots)]
         self.trusts = bool({"Lamb", "LARS"} & {type(owner).__name__ for owner, _ in owners(optimizer)})
         of_slots = [f"{slot}_{of}" for slot in self.slots for of in ("norm", "mean")]
-        count, sizes = len(variables), [math.prod(v.shape) for v in variables]
+        count = len(variables)
         self.layout = Layout(
             optimizer=" of ".join(type(owner).__name__ for owner in chain(self.outermost)),
             every=self.every,
@@ -54,7 +54,7 @@ class Measure(Observer):
             state=state_entries(self.outermost, [v for o in optimizer._seam.observers for v in o.variables]),
         )
         width = len(GLOBALS) + len(self.layout.stats) * count
-        sampled = sum(len(range(0, size, take.stride(size))) for size in sizes)
+        pattern = count, max(take.sample_length(v.shape) for v in variables)
         # TensorFlow's collectives, which set the workers' variables alike, have no 8-bit integers.
         small = "int32" if _several_workers(optimizer) else "uint8"
         self.ring = (
@@ -62,7 +62,7 @@ class Measure(Observer):
             self.add_variable((self.rows, len(self.histograms) * count * BINS), small, name="histograms"),
             # Whole numbers, which float32 would lose above 2**24: of the row, and of the update.
             self.add_variable((self.rows, 2), "int32", keras.initializers.Constant(-1), name="numbers"),
-            self.add_variable((sampled,), small, keras.initializers.Constant(_UNSEEN), name="pattern"),
+            self.add_variable(pattern, small, keras.initializers.Constant(_UNSEEN), name="pattern"),
         )
 
     def before_apply(self, gradients, variables):
@@ -126,22 +126,29 @@ class _Seen:
 
     def stats(self, slots, changes, trusts):
         """The statistics in the order of the layout: a tensor (stats, variables)."""
-        gradients = take.by_variable(self.gradients, take.norm, take.largest, take.zeros)
-        weights = take.by_variable(self.before, take.norm)
+        count, of_slots = len(self.after), [value for name in slots for value in self.slots[name]]
+        # All at once: what small variables cost is the number of operations.
+        norms = take.by_variable([*self.gradients, *self.moved, *self.before, *of_slots], take.norm)
+        gradient, update, weight, *slot_norms = ops.unstack(ops.reshape(norms, (-1, count)))
+        gradient_zeros, weight_zeros = ops.unstack(
+            ops.reshape(take.by_variable([*self.gradients, *self.after], take.zeros), (2, count))
+        )
         # Hardly ever anything but zero: counted if a norm says that it is.
-        broken = ops.any(ops.logical_not(ops.isfinite(ops.where(self.has_gradient, gradients[0], 0.0))))
-        none = np.where(self.has_gradient, 0.0, math.nan).astype("float32")[None]
+        broken = ops.any(ops.logical_not(ops.isfinite(ops.where(self.has_gradient, gradient, 0.0))))
+        none = np.where(self.has_gradient, 0.0, math.nan).astype("float32")
         nonfinite = ops.cond(
             broken,
             lambda: take.by_variable(self.gradients, take.nonfinite),
             lambda: ops.convert_to_tensor(none),
         )
-        stats = [gradients, nonfinite, take.by_variable(self.moved, take.norm), weights]
-        stats += [take.by_variable(self.after, take.zeros), changes]
-        stats += [take.by_variable(self.slots[name], take.norm, take.mean) for name in slots]
+        stats = [gradient, take.by_variable(self.gradients, take.largest), gradient_zeros, nonfinite]
+        stats += [update, weight, weight_zeros, changes]
+        if of_slots:
+            means = ops.unstack(ops.reshape(take.by_variable(of_slots, take.mean), (-1, count)))
+            stats += [value for pair in zip(slot_norms, means, strict=True) for value in pair]
         if trusts:
-            stats.append(self._trust_ratios(gradients[0], weights[0]))
-        return ops.concatenate(stats)
+            stats.append(self._trust_ratios(gradient, weight))
+        return ops.stack(stats)
 
     def _trust_ratios(self, gradient_norms, weight_norms):
         """What LAMB and LARS multiply the rate of each variable with; NaN where another rule is at work."""
@@ -156,7 +163,7 @@ class _Seen:
             elif type(owner).__name__ == "LARS":
                 ratio = _ratio(owner.trust_coefficient * weight, gradient_norms[i] + (decay or 0.0) * weight)
             ratios.append(ratio)
-        return ops.stack(ratios)[None]
+        return ops.stack(ratios)
 
     def globals(self, stats):
         """The numbers of `GLOBALS`, from the statistics."""
@@ -176,14 +183,15 @@ class _Seen:
         if optimizer.clipvalue:
             gradients = [g for g in self.gradients if g is not None]
             sizes = np.array([math.prod(g.shape) for g in gradients], "float32")
-            shares = take.by_variable(gradients, take.above(optimizer.clipvalue))[0]
+            shares = take.by_variable(gradients, take.above(optimizer.clipvalue))
             return ops.sum(shares * (sizes / sizes.sum()))
         return ops.full((), math.nan)
 
     def histograms(self, names):
-        """Codes (histograms, variables, bins)."""
+        """Codes of (histograms, variables, bins), as rows."""
         of = {"gradient": self.gradients, "update": self.moved, **self.slots}
-        return ops.concatenate([take.by_variable(of[name], take.histogram(OCTAVES_A_BIN[name])) for name in names])
+        octaves = [OCTAVES_A_BIN[name] for name in names for _ in self.after]
+        return take.histograms([tensor for name in names for tensor in of[name]], octaves)
 
 
 class Rows:
@@ -221,19 +229,12 @@ def _mask_changes(weights, pattern):
     """The share of a sample of each variable that became, or ceased to be, zero since the last record.
 
     Returns:
-        A tensor (1, variables), and the new pattern of zeros.
+        A tensor (variables,), and the new pattern of zeros, (variables, length).
     """
-    order, changes, zero, place = [], [], [], 0
-    for indices, rows in take.matrices(weights):
-        now = ops.cast(ops.equal(take.sample(rows), 0), pattern.dtype)
-        size = math.prod(now.shape)
-        past = ops.reshape(pattern[place : place + size], now.shape)
-        place += size
-        changed = ops.logical_and(ops.not_equal(now, past), ops.not_equal(past, _UNSEEN))
-        order.append(indices)
-        changes.append(ops.mean(ops.cast(changed, "float32"), axis=1)[None])
-        zero.append(ops.reshape(now, (-1,)))
-    return take.in_order(order, changes, len(weights)), ops.concatenate(zero)
+    rows, lengths = take.samples(weights)
+    now = ops.cast(ops.equal(rows, 0), pattern.dtype)
+    changed = ops.logical_and(ops.not_equal(now, pattern), ops.not_equal(pattern, _UNSEEN))
+    return ops.sum(ops.cast(changed, "float32"), axis=1) / lengths.astype("float32"), now
 
 
 def _value(variable):

@@ -4,10 +4,11 @@ import functools
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_dlopt.optimizers.executor.tiles import compiled_by_xla
 from keras_dlopt.tensorboard.format import BINS, LOWEST_EXPONENT, OCTAVES
+from keras_dlopt.xla import compiled_by_xla
 
 # Elements from which on a variable is not copied together with others.
 _LARGE = 2**15
@@ -27,33 +28,26 @@ def matrices(tensors):
         yield indices, ops.stack(flat) if len(flat) > 1 else ops.expand_dims(flat[0], 0)
 
 
-def by_variable(tensors, *functions):
-    """Applies functions of a matrix, which reduce its rows, to each tensor.
+def by_variable(tensors, function):
+    """Reduces each tensor to a number.
 
     Args:
         tensors: tensors of any shape; `None` where there is none.
-        *functions: float32 matrix (rows, elements) -> tensor (rows, ...), all of one shape and dtype.
+        function: float32 matrix (rows, elements) -> tensor (rows,).
 
     Returns:
-        A tensor (functions, tensors, ...); NaN, or 0 for whole numbers, where there was none.
+        A tensor (tensors,); NaN where there was none.
     """
     order, parts = [], []
     for indices, rows in matrices(tensors):
-        order.append(indices)
-        parts.append(ops.stack([function(rows) for function in functions]))
-    return in_order(order, parts, len(tensors))
-
-
-def in_order(order, parts, count):
-    """Tensors (functions, rows, ...) for these positions of `count`, as one tensor (functions, count, ...)."""
-    order = [index for indices in order for index in indices]
-    missing = sorted(set(range(count)) - set(order))
+        order += indices
+        parts.append(function(rows))
+    missing = [index for index, tensor in enumerate(tensors) if tensor is None]
     if missing:
-        nothing = math.nan if keras.backend.is_float_dtype(parts[0].dtype) else 0
-        parts = [*parts, ops.full((parts[0].shape[0], len(missing), *parts[0].shape[2:]), nothing, parts[0].dtype)]
+        parts.append(ops.full((len(missing),), math.nan))
         order += missing
-    whole = ops.concatenate(parts, axis=1)
-    return whole if order == sorted(order) else ops.take(whole, sorted(range(count), key=order.__getitem__), axis=1)
+    whole = ops.concatenate(parts)
+    return whole if order == sorted(order) else ops.take(whole, np.argsort(order))
 
 
 def _folded(values, join):
@@ -130,25 +124,54 @@ def stride(size):
     return 1
 
 
-def sample(rows):
-    """An evenly spread sample of each row's elements."""
-    step = stride(rows.shape[1])
-    return rows[:, ::step] if step > 1 else rows
+def samples(tensors):
+    """An evenly spread sample of each tensor, all of one length: zeros fill up the short ones, and stand for `None`.
+
+    Operations are what this costs: there is one chain of them for all tensors.
+
+    Returns:
+        A float32 tensor (tensors, length), and the true lengths as an array.
+    """
+    parts, lengths = [], []
+    for tensor in tensors:
+        if tensor is None:
+            parts.append(())
+        else:
+            flat = ops.reshape(ops.cast(tensor, "float32"), (-1,))
+            step = stride(flat.shape[0])
+            parts.append(flat[::step] if step > 1 else flat)
+        lengths.append(len(parts[-1]) if tensor is None else parts[-1].shape[0])
+    width = max(lengths)
+    filled = []
+    for part, length in zip(parts, lengths, strict=True):
+        filled += [part] if length else []
+        filled += [ops.zeros((width - length,))] if length < width else []
+    return ops.reshape(ops.concatenate(filled), (len(tensors), width)), np.array(lengths)
 
 
-def histogram(octaves):
-    """A function: the codes of `format`'s histogram of a sample of each row, in bins of so many octaves (1 or 2)."""
+def sample_length(shape):
+    """The length of the sample of a tensor of this shape."""
+    size = math.prod(shape)
+    return -(-size // stride(size))
 
-    def codes(rows):
-        x = sample(rows)
-        exponents = ops.right_shift(ops.view(ops.abs(x), "int32"), 23) - 127
-        places = ops.clip(ops.right_shift(exponents, octaves - 1) - LOWEST_EXPONENT, -1, OCTAVES) + 2
-        places = ops.where(ops.equal(exponents, 128), BINS - 1, ops.where(ops.equal(x, 0), 0, places))
-        count, elements = x.shape
-        segments = ops.reshape(places + BINS * ops.arange(count, dtype="int32")[:, None], (-1,))
-        counts = ops.segment_sum(ops.ones((count * elements,)), segments, num_segments=count * BINS)
-        shares = ops.reshape(counts, (count, BINS)) / elements
-        rounded = ops.maximum(ops.round(255 * ops.sqrt(shares)), ops.cast(shares > 0, "float32"))
-        return ops.cast(rounded, "uint8")
 
-    return codes
+def histograms(tensors, octaves):
+    """The codes of `format`'s histograms of samples of the tensors: (tensors, bins).
+
+    Args:
+        tensors: tensors of any shape, or `None`, of which every share is 0.
+        octaves: for each tensor how many octaves a bin has, 1 or 2.
+    """
+    x, lengths = samples(tensors)
+    count = len(tensors)
+    exponents = ops.right_shift(ops.view(ops.abs(x), "int32"), 23) - 127
+    halvings = np.array(octaves, "int32")[:, None] - 1
+    places = ops.clip(ops.right_shift(exponents, halvings) - LOWEST_EXPONENT, -1, OCTAVES) + 2
+    places = ops.where(ops.equal(exponents, 128), BINS - 1, ops.where(ops.equal(x, 0), 0, places))
+    segments = ops.reshape(places + BINS * np.arange(count, dtype="int32")[:, None], (-1,))
+    counts = ops.segment_sum(ops.ones((math.prod(x.shape),)), segments, num_segments=count * BINS)
+    filled = np.zeros((count, BINS), "float32")
+    filled[:, 0] = x.shape[1] - lengths
+    shares = (ops.reshape(counts, (count, BINS)) - filled) / np.maximum(lengths, 1)[:, None].astype("float32")
+    rounded = ops.maximum(ops.round(255 * ops.sqrt(shares)), ops.cast(shares > 0, "float32"))
+    return ops.cast(rounded, "uint8")

@@ -4,9 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from keras_dlopt import atomic
 from keras_dlopt.arguments import invalid
-from keras_dlopt.extras import require
+from keras_dlopt.tune.chart import chart
 
 
 def smooth(losses, smoothing):
@@ -88,26 +87,15 @@ class RangeTest:
         Returns:
             A `matplotlib.figure.Figure`.
         """
-        Figure = require("matplotlib.figure").Figure
-        figure = Figure(figsize=(6.0, 3.4), dpi=144, layout="constrained")
-        axes = figure.subplots()
-        axes.plot(self.rates, self.losses, color="#b6bcc4", linewidth=0.8, label="loss of a batch")
-        axes.plot(self.rates, self.smoothed, color="#2166ac", linewidth=1.8, label="smoothed")
-        for name, color in (("valley", "#1a7f37"), ("steepest", "#bf5700"), ("minimum", "#8250df")):
-            rate = getattr(self, name)
-            axes.axvline(rate, color=color, linewidth=1.2, linestyle="--", label=f"{name}: {rate:.2g}")
-        axes.set_xscale("log")
-        low, high = self.losses.min(), max(self.smoothed[0], np.median(self.smoothed))
-        room = (high - low) or 1.0  # the rise at the end would flatten what matters
-        axes.set_ylim(low - 0.15 * room, high + 0.6 * room)
-        axes.set_xlabel("learning rate")
-        axes.set_ylabel("loss")
-        axes.grid(color="#e3e6ea", linewidth=0.6)
-        axes.legend(fontsize=8, frameon=False)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        if path is not None:
-            suffix = str(path).rpartition(".")[2]
-            with atomic.replacing(path) as temporary:
-                figure.savefig(temporary, format=suffix)
-        return figure
+
+        def draw(axes):
+            axes.plot(self.rates, self.losses, color="#b6bcc4", linewidth=0.8, label="loss of a batch")
+            axes.plot(self.rates, self.smoothed, color="#2166ac", linewidth=1.8, label="smoothed")
+            for name, color in (("valley", "#1a7f37"), ("steepest", "#bf5700"), ("minimum", "#8250df")):
+                rate = getattr(self, name)
+                axes.axvline(rate, color=color, linewidth=1.2, linestyle="--", label=f"{name}: {rate:.2g}")
+            low, high = self.losses.min(), max(self.smoothed[0], np.median(self.smoothed))
+            room = (high - low) or 1.0  # the rise at the end would flatten what matters
+            axes.set_ylim(low - 0.15 * room, high + 0.6 * room)
+
+        return chart(path, "loss", draw)

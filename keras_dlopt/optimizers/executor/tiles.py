@@ -20,16 +20,6 @@ def tile_count(size):
     return next((count for count in range(fewest, 4 * fewest) if size % (count * BLOCK) == 0), 1)
 
 
-def compiled_by_xla():
-    """Whether XLA compiles what is being traced: it fuses elementwise work itself, and a loop would be in its way."""
-    if keras.backend.backend() == "jax":
-        return True
-    import tensorflow as tf
-    from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
-
-    return GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
-
-
 def in_tiles(function, count, arrays, result):
     """`function(arrays)`, of `count` tiles one after the other.
 

@@ -9,7 +9,8 @@ import keras
 from keras import ops
 
 from keras_dlopt.optimizers.executor.buckets import Alone
-from keras_dlopt.optimizers.executor.tiles import compiled_by_xla, in_tiles, tile_count
+from keras_dlopt.optimizers.executor.tiles import in_tiles, tile_count
+from keras_dlopt.xla import compiled_by_xla
 
 ASKS = ("lr", "decay", "each", "before", "shared", "loss", "curvature")
 
