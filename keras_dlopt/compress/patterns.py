@@ -11,6 +11,7 @@ import re
 from keras import ops
 
 from keras_dlopt.arguments import check_number, invalid
+from keras_dlopt.xla import compiled_by_xla
 
 ACCEPTED = '"unstructured", "m:n" with 0 < m < n (as "2:4"), a block (rows, columns), or "channels"'
 
@@ -125,20 +126,27 @@ def keep_largest(scores, kept):
     """
     # No sort: it takes a hundred times as long under XLA on a CPU, and many times on a GPU.
     bits = _ordered_bits(scores)
-    least = _kth_largest(bits, kept)
-    larger, equal = bits > least, bits == least
-    missing = kept - ops.sum(ops.cast(larger, "int32"))
-    behind = ops.flip(ops.cumsum(ops.flip(ops.cast(equal, "int32"))))  # of equal ones, how many come from here on
-    return ops.logical_or(larger, ops.logical_and(equal, behind <= missing))
+    kept = ops.cast(kept, "int32")
+    least = (_kth_largest_by_halves if compiled_by_xla() else _kth_largest_by_counts)(bits, kept)
+    enough = bits >= least
+
+    def without_ties():
+        larger, equal = bits > least, bits == least
+        missing = kept - ops.sum(ops.cast(larger, "int32"))
+        behind = ops.flip(ops.cumsum(ops.flip(ops.cast(equal, "int32"))))  # how many equal ones come from here on
+        return ops.logical_or(larger, ops.logical_and(equal, behind <= missing))
+
+    return ops.cond(ops.equal(ops.sum(ops.cast(enough, "int32")), kept), lambda: enough, without_ties)
 
 
 def _ordered_bits(scores):
     """Integers in the order of the scores."""
-    bits = ops.view(ops.cast(scores, "float32") + 0.0, "int32")  # of -0 and 0, equal numbers, makes two of the latter
-    return ops.where(bits < 0, ops.bitwise_xor(bits, 0x7FFFFFFF), bits)
+    bits = ops.view(ops.cast(scores, "float32"), "int32")
+    # Of negative numbers minus their magnitude: of -0 the 0 that equals it.
+    return ops.where(bits < 0, ops.convert_to_tensor(-(2**31), "int32") - bits, bits)
 
 
-def _kth_largest(values, k):
+def _kth_largest_by_halves(values, k):
     """The k-th largest of 32-bit integers, in 32 passes over them: each halves the interval that has it."""
 
     def halve(_, interval):
@@ -149,6 +157,23 @@ def _kth_largest(values, k):
 
     interval = ops.convert_to_tensor(-(2**31), "int32"), ops.convert_to_tensor(2**31 - 1, "int32")
     return ops.fori_loop(0, 32, halve, interval)[0]
+
+
+def _kth_largest_by_counts(values, k):
+    """The same, three times as fast without XLA: counts by the upper 16 bits, then by the lower of those that tie."""
+    import tensorflow as tf
+
+    def largest_bin(bins, k):
+        """The bin with the k-th largest, and how many are in those above."""
+        counts = tf.raw_ops.DenseBincount(input=bins, size=2**16, weights=tf.zeros((0,), tf.int32))
+        from_here = tf.cumsum(counts, reverse=True)
+        found = tf.reduce_sum(tf.cast(from_here >= k, tf.int32)) - 1
+        return found, from_here[found] - counts[found]
+
+    upper = tf.bitwise.right_shift(values, 16)
+    found, above = largest_bin(upper + 2**15, tf.maximum(k, 1))
+    lower = tf.boolean_mask(values, tf.equal(upper, found - 2**15)) & 0xFFFF
+    return (found - 2**15) * 2**16 + largest_bin(lower, k - above)[0]
 
 
 def choose(units, importances, kept):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
 
@@ -68,6 +68,28 @@ def test_global_ranking_takes_the_smallest_of_all():
     arrays = [np.array([1.0, 5.0], "float32"), np.array([[2.0, -0.5], [4.0, 3.0]], "float32")]
     kept = masks(patterns.SingleWeights, arrays, [3])
     assert [mask.tolist() for mask in kept] == [[False, True], [[False, False], [True, True]]]
+
+
+SCORES = st.floats(width=32, allow_nan=False) | st.sampled_from([0.0, -0.0, 1.0, float("inf")])
+
+
+@pytest.mark.skipif(not TF, reason="JAX has one of the two ways only, which is XLA's")
+@pytest.mark.skipif(not TF, reason="JAX has one of the two ways only, which is XLA's")
+@pytest.mark.parametrize("jit", [False, True])
+def test_the_largest_are_kept_of_equal_ones_the_later(jit):
+    import tensorflow as tf
+
+    keep = tf.function(patterns.keep_largest, jit_compile=jit)
+
+    @settings(deadline=None)
+    @given(st.lists(SCORES, min_size=40, max_size=40), st.integers(0, 40))
+    def check(scores, kept):
+        scores = np.array(scores, "float32")
+        order = np.argsort(scores, kind="stable")[40 - kept :]
+        found = keep(tf.constant(scores), tf.constant(kept))
+        assert np.flatnonzero(found).tolist() == sorted(order)
+
+    check()
 
 
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=8), st.floats(0, 0.999))
