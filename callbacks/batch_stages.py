@@ -46,7 +46,7 @@ class BatchStages(Callback):
         self._owner, self._end = owner, weakref.finalize(self, self._changes.put_back, owner)
         self._end.atexit = False
         self._first = self._next = None
-        batch = _batch_of_shapes()
+        batch = batch_of_shapes()
         if batch is not None:
             try:
                 self.model._symbolic_build(data_batch=batch)  # which TensorFlow leaves to the first step
@@ -89,7 +89,7 @@ def equal_stages(changes, end):
     return [(round(i * end / len(changes)), change) for i, change in enumerate([*changes, None])]
 
 
-def _batch_of_shapes():
+def batch_of_shapes():
     """A batch of the running `fit` as `KerasTensor`s; `None` where only drawing it would tell."""
     data = in_caller("epoch_iterator", EpochIterator)
     adapter = getattr(data, "data_adapter", None)

@@ -7,8 +7,10 @@ from keras import ops
 
 from keras_dlopt import step
 from keras_dlopt.arguments import check_choice, check_number, invalid
+from keras_dlopt.callbacks.batch_stages import batch_of_shapes
 from keras_dlopt.callbacks.callback import Callback
 from keras_dlopt.callbacks.run_length import run_length
+from keras_dlopt.callbacks.schedule import SCHEDULE_CALLBACKS
 from keras_dlopt.tune.model_state import ModelState
 from keras_dlopt.tune.range_test import RangeTest, smooth
 
@@ -24,7 +26,8 @@ class LearningRateFinder(Callback):
     smallest so far, or not finite. Weights, optimizer, metrics and seed generators, all variables, are then what they
     were, bit for bit, from a copy on the host. The data that this run of `fit` has drawn stays drawn:
     `tune.find_learning_rate` puts that back too, in one call. With `steps_per_execution=k` there is one point for
-    `k` steps, their mean, at the rate half-way.
+    `k` steps, their mean, at the rate half-way. It stands behind callbacks
+    that write weights when the run ends.
 
     Args:
         low, high: rates of the first and the last step, 0 < low < high.
@@ -37,8 +40,8 @@ class LearningRateFinder(Callback):
         result: a `tune.RangeTest`, once the run has ended.
 
     Raises:
-        ValueError: if an argument is out of its range; when the run begins, if its length is unknown, or the
-            optimizer's learning rate follows a schedule.
+        ValueError: if an argument is out of its range; when the run begins, if its length is unknown, the model
+            cannot be built before its first step, or the optimizer's learning rate follows a schedule.
 
     Source: Smith, "Cyclical learning rates for training neural networks", arXiv 1506.01186, section 3.3.
 
@@ -53,6 +56,9 @@ class LearningRateFinder(Callback):
     >>> [round(float(rate), 3) for rate in finder.result.rates]
     [0.01, 0.505, 1.0]
     """
+
+    # What these write when the run ends is undone, too.
+    after = ("AverageWeights", "Cluster", "EarlyStopping", "Prune", "SwapEMAWeights", *SCHEDULE_CALLBACKS)
 
     def __init__(self, low=1e-6, high=1.0, *, steps=None, sweep="exponential", smoothing=0.9, diverge=4.0):
         super().__init__()
@@ -70,6 +76,11 @@ class LearningRateFinder(Callback):
         self._steps = run_length(self, self.steps)
         if self._steps < 3:
             raise invalid(type(self).__name__, "steps", self._steps, "3 or more: so long is this run")
+        if any(isinstance(o, step.Follow) and o.of == "learning_rate" for o in step.observers(model.optimizer)):
+            raise invalid(type(self).__name__, "model", model, "trained without a schedule of its learning rate")
+        batch = batch_of_shapes()
+        if batch is not None:
+            model._symbolic_build(data_batch=batch)  # which TensorFlow leaves to the first step
         saved = ModelState(model)
         follow = step.Follow(model.optimizer, "learning_rate", self._rate)
         follow.start = self._done = follow.count()
@@ -90,6 +101,8 @@ class LearningRateFinder(Callback):
         last = max(self._done - 1, first)
         middle = (first + last) / 2 - self._observer.start
         self._batches += getattr(model, "steps_per_execution", 1)
+        if "loss" not in (logs or {}):
+            raise invalid(type(self).__name__, "model", list(logs or ()), "one whose train_step returns its `loss`")
         loss = float(logs["loss"])
         model.reset_metrics()  # so that the next loss is that of one batch, not a mean since the epoch began
         if math.isfinite(loss):

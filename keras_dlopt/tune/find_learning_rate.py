@@ -87,6 +87,8 @@ def find_learning_rate(
     finally:
         model.steps_per_execution = executions
         finder.put_back()
+        if model.train_function is not None:
+            model.make_train_function(force=True)  # of as many steps as before
         random.setstate(states[0])
         np.random.set_state(states[1])
     return finder.result

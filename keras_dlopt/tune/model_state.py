@@ -3,12 +3,17 @@
 import numpy as np
 from keras import ops
 
+from keras_dlopt.arguments import invalid
+
 
 class ModelState:
     """A copy of a model's weights, optimizer, metrics and seed generators.
 
     Args:
-        model: compiled; its optimizer is built here if it is not.
+        model: compiled and built; its optimizer is built here if it is not.
+
+    Raises:
+        ValueError: if the model has layers that are not built.
 
     Example:
 
@@ -23,6 +28,8 @@ class ModelState:
     """
 
     def __init__(self, model):
+        if not all(layer.built for layer in model._flatten_layers()):
+            raise invalid("ModelState", "model", model, "built: give it an Input, or call `build`")
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]

@@ -77,6 +77,7 @@ def search_learning_rate(
     epochs,
     validation_data=None,
     batch_size=32,
+    steps_per_epoch=None,
     trials=8,
     low=1e-6,
     high=10.0,
@@ -90,7 +91,8 @@ def search_learning_rate(
     logarithmic steps from a third of the test's `valley` to where its loss was smallest. All of them train for
     `epochs / trials`, the better half on to twice that, and so on (successive halving), until two are left that get
     half of the run: together about $\log_2(\text{trials}) / 2 + 1/2$ runs. Compared is the smallest
-    validation loss so far. All trials start from the model as it is, and see the same batches.
+    validation loss so far. All trials start from the model as it is. Of arrays they see the same batches; a dataset is
+    iterated anew for each.
 
     Afterwards weights, optimizer, metrics and seed generators are bit for bit as before, and so are the random states
     of Python and NumPy.
@@ -101,6 +103,7 @@ def search_learning_rate(
         epochs: those of the run that the rate is for, >= 2.
         validation_data: as `fit` takes it. By default the last tenth of the arrays, which is then not trained on.
         batch_size: rows of a batch, for arrays. Defaults to 32.
+        steps_per_epoch: batches of an epoch, as in `fit`. Needed for datasets without an end.
         trials: how many rates, >= 2. Defaults to 8.
         low, high: what the range test sweeps. Defaults to 1e-6 and 10.
         class_weight: as in `fit`.
@@ -111,7 +114,8 @@ def search_learning_rate(
 
     Raises:
         ValueError: if an argument is out of its range, the model is not compiled, its learning rate follows a
-            schedule, a dataset comes without `validation_data`, or every trial diverged.
+            schedule, a dataset comes without `validation_data` or, without an end, without `steps_per_epoch`, or every
+            trial diverged.
 
     Source: Jamieson, Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", arXiv
     1502.07943.
@@ -128,7 +132,11 @@ def search_learning_rate(
     """
     check_number(WHERE, "epochs", epochs, 2, integer=True)
     check_number(WHERE, "trials", trials, 2, integer=True)
+    if steps_per_epoch is not None:
+        check_number(WHERE, "steps_per_epoch", steps_per_epoch, 1, integer=True)
     data, validation_data = _held_out(x, y, sample_weight, validation_data)
+    if steps_per_epoch is None and _is_endless(data):
+        raise invalid(WHERE, "steps_per_epoch", None, "given with a dataset that has no end")
     found = find_learning_rate(
         model,
         x,
@@ -143,8 +151,8 @@ def search_learning_rate(
     first, last = found.valley / 3, float(found.rates[found.smoothed.argmin()])
     rates = np.geomspace(first, max(last, 3 * found.valley), trials)
     settings = {"validation_data": validation_data, "class_weight": class_weight, "verbose": 0}
-    if isinstance(data, dict):
-        settings |= {"batch_size": batch_size, "shuffle": False}
+    settings |= {"batch_size": batch_size, "shuffle": False} if isinstance(data, dict) else {}
+    settings |= {"steps_per_epoch": steps_per_epoch} if steps_per_epoch else {}
     before, states = ModelState(model), (random.getstate(), np.random.get_state())
     going, after, losses = list(range(trials)), [before] * trials, [[] for _ in rates]
     try:
@@ -184,6 +192,12 @@ def _held_out(x, y, sample_weight, validation_data):
         validation_data = tuple(keras.tree.map_structure(lambda array: array[cut:], value) for value in arrays.values())
         arrays = keras.tree.map_structure(lambda array: array[:cut], arrays)
     return arrays, validation_data
+
+
+def _is_endless(data):
+    if isinstance(data, keras.utils.PyDataset):
+        return data.num_batches is None
+    return hasattr(data, "cardinality") and int(data.cardinality()) == -1  # tf.data.INFINITE_CARDINALITY
 
 
 def _in_order(data, seed):

@@ -71,14 +71,57 @@ def test_training_goes_on_as_if_nothing_had_been():
     assert all(map(np.array_equal, *ends))
 
 
+@pytest.mark.both_backends
 def test_executions_of_several_steps_are_put_back():
     model = linear(steps_per_execution=3)
     found = tune.find_learning_rate(model, X, Y, batch_size=4, steps=6, low=1e-3, high=0.3, diverge=1e6)
     np.testing.assert_allclose(found.rates, np.geomspace(1e-3, 0.3, 6), rtol=1e-5)
     assert model.steps_per_execution == 3 and not model.get_weights()[0].any()
+    model.fit(X, Y, 4, verbose=0)
+    assert int(model.optimizer.iterations) == 6
     finder = callbacks.LearningRateFinder(1e-3, 0.3, sweep="linear", diverge=1e6)
     model.fit(X, Y, 4, callbacks=[finder], verbose=0)
     np.testing.assert_allclose(finder.result.rates, np.linspace(1e-3, 0.3, 6)[[1, 4]], rtol=1e-5)
+
+
+@pytest.mark.both_backends
+def test_a_model_that_its_first_step_builds():
+    model = keras.Sequential([keras.layers.Dense(4), keras.layers.Dense(1)])
+    model.compile("adam", "mse", jit_compile=JAX)
+    found = tune.find_learning_rate(model, X, Y, batch_size=4, steps=6)
+    assert len(found.rates) == 6
+    weights = model.get_weights()
+    model.fit(X, Y, 4, verbose=0)
+    assert not np.array_equal(weights[0], model.get_weights()[0]) and int(model.optimizer.iterations) == 6
+
+
+def test_beside_other_callbacks():
+    with pytest.raises(ValueError, match="LearningRateFinder comes after AverageWeights"):
+        linear().fit(X, Y, callbacks=[callbacks.LearningRateFinder(), callbacks.AverageWeights("swa")], verbose=0)
+    with pytest.raises(ValueError, match="without a schedule"):
+        linear().fit(X, Y, 4, callbacks=[callbacks.OneCycle(0.1), callbacks.LearningRateFinder()], verbose=0)
+    model = linear()
+    swa = callbacks.AverageWeights("swa", begin=0.5)
+    model.fit(X, Y, 4, callbacks=[swa, callbacks.LearningRateFinder(1e-3, 0.3)], verbose=0)
+    assert not model.get_weights()[0].any()
+
+
+def test_a_train_step_without_a_loss_is_refused():
+    class Silent(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+
+        def call(self, x):
+            return self.dense(x)
+
+        def train_step(self, data):
+            return {"error": super().train_step(data)["loss"]}
+
+    model = Silent()
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="returns its `loss`"):
+        tune.find_learning_rate(model, X, Y)
 
 
 def test_the_sweep_ends_when_the_loss_diverges_or_is_not_finite():

@@ -83,6 +83,22 @@ def test_a_dataset_with_weights():
     assert all(math.isfinite(losses[-1]) for losses in search.losses)
     weighted = tune.search_learning_rate(linear(), X, Y, sample_weight=np.zeros(len(X)) + 1e-9, epochs=2, trials=2)
     assert weighted.losses[0][-1] < 1e-6  # of held-out rows with their weights
+    endless = data.repeat()
+    with pytest.raises(ValueError, match="steps_per_epoch"):
+        tune.search_learning_rate(linear(), endless, validation_data=data, epochs=2, trials=2)
+    search = tune.search_learning_rate(
+        linear(), endless, validation_data=data, epochs=2, trials=2, steps_per_epoch=2, low=1e-3
+    )
+    assert [len(losses) for losses in search.losses] == [1, 1]
+
+
+@pytest.mark.both_backends
+def test_trials_of_executions_of_several_steps():
+    ends = []
+    for executions in (1, 5):
+        model = linear(steps_per_execution=executions)
+        ends.append(tune.search_learning_rate(model, X, Y, epochs=2, trials=2, batch_size=8, seed=1).losses)
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-4)
 
 
 def test_plot(tmp_path):
