@@ -265,7 +265,8 @@ def table(cells):
         "",
         f"{platform.machine()}, {os.cpu_count()} cores, TensorFlow {version('tensorflow')}, Keras {version('keras')}, "
         "`jit_compile=False`. Accuracy: mean ± standard deviation over seeds. Seconds: median over seeds of the ratio "
-        "to the plain run of the same seed, compilations included. Operations: mean share of the plain run's.",
+        "to the plain run of the same seed, compilations included, on a machine that others used too; operations, "
+        "which do not depend on that: mean share of the plain run's.",
         "",
         "| technique | seeds | accuracy | plain | seconds / plain | operations / plain | runs |",
         "|---|---|---|---|---|---|---|",
