@@ -3,8 +3,9 @@
 import weakref
 
 from keras_dlopt import step
-from keras_dlopt.arguments import check_choice, check_number, invalid
+from keras_dlopt.arguments import check_choice, check_number
 from keras_dlopt.callbacks.callback import Callback
+from keras_dlopt.callbacks.monitor import monitored
 from keras_dlopt.callbacks.schedule import SCHEDULE_CALLBACKS
 from keras_dlopt.step.rate_factor import RateFactor
 
@@ -15,7 +16,8 @@ class ReduceLROnPlateau(Callback):
     Keras's callback of this name writes the learning rate, which a schedule overwrites at the next step. This one
     multiplies what a schedule callback of the run writes, for the rest of the run; without one it lowers the
     optimizer's own rate. `warmup` epochs are not watched: a metric that is poor while the rate is still small says
-    nothing. The log's `learning_rate` is the rate last used.
+    nothing. For a metric of validation, epochs without it (`validation_freq`) do not count. The log's `learning_rate`
+    is the rate last used.
 
     Args:
         monitor: name of the metric in the epoch's logs. Defaults to "val_loss".
@@ -29,7 +31,7 @@ class ReduceLROnPlateau(Callback):
 
     Raises:
         ValueError: if an argument is out of its range, the optimizer's learning rate is a schedule object, or the logs
-            have no such metric.
+            of an epoch, with validation for a metric that begins with "val_", have no such metric.
 
     Example:
 
@@ -80,13 +82,12 @@ class ReduceLROnPlateau(Callback):
         self._end_run.atexit = False
 
     def on_epoch_end(self, epoch, logs=None):
-        logs = {} if logs is None else logs
-        if self._monitor not in logs:
-            raise invalid("ReduceLROnPlateau", "monitor", self._monitor, f"one of the logs' {', '.join(logs)}")
-        logs["learning_rate"] = self._rate.latest()
-        if epoch < self._warmup:
+        value = monitored(self, self._monitor, epoch, logs)
+        if logs is not None:
+            logs["learning_rate"] = self._rate.latest()
+        if epoch < self._warmup or value is None:
             return
-        value = self._sign * float(logs[self._monitor])
+        value *= self._sign
         self._cooling = max(self._cooling - 1, 0)
         if value < self._best - self._min_delta:
             self._best, self._waited = value, 0

@@ -1,7 +1,8 @@
 """Stops a run that is good enough."""
 
-from keras_dlopt.arguments import check_choice, check_number, invalid
+from keras_dlopt.arguments import check_choice, check_number
 from keras_dlopt.callbacks.callback import Callback
+from keras_dlopt.callbacks.monitor import monitored
 
 
 class StopOnTarget(Callback):
@@ -13,7 +14,8 @@ class StopOnTarget(Callback):
         mode: whether the metric must be at most, "min", or at least, "max", the target. Defaults to "max".
 
     Raises:
-        ValueError: if an argument is out of its range, or the logs have no such metric.
+        ValueError: if an argument is out of its range, or the logs of an epoch, with validation for a metric that
+            begins with "val_", have no such metric.
 
     Example:
 
@@ -33,9 +35,6 @@ class StopOnTarget(Callback):
         self._monitor = monitor
 
     def on_epoch_end(self, epoch, logs=None):
-        logs = logs or {}
-        if self._monitor not in logs:
-            raise invalid("StopOnTarget", "monitor", self._monitor, f"one of the logs' {', '.join(logs)}")
-        value = float(logs[self._monitor])
-        if value <= self._target if self._mode == "min" else value >= self._target:
+        value = monitored(self, self._monitor, epoch, logs)
+        if value is not None and (value <= self._target if self._mode == "min" else value >= self._target):
             self.model.stop_training = True

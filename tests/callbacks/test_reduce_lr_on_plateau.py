@@ -21,10 +21,10 @@ class Metric(keras.callbacks.Callback):
         logs["metric"] = self.values[epoch]
 
 
-def rates(metric, *used, per_execution=1, rate=0.1):
+def rates(metric, *used, per_execution=1, rate=0.1, **kwargs):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(rate), "mse", jit_compile=BACKEND == "jax", steps_per_execution=per_execution)
-    fit = model.fit(X, X, 2, epochs=len(metric), callbacks=[Metric(metric), *used], verbose=0)
+    fit = model.fit(X, X, 2, epochs=len(metric), callbacks=[Metric(metric), *used], verbose=0, **kwargs)
     return fit.history["learning_rate"]
 
 
@@ -49,6 +49,13 @@ def test_equals_keras_without_a_schedule():
     )
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
     assert len(set(ours)) > 2
+
+
+@pytest.mark.both_backends
+def test_an_epoch_without_validation_does_not_count():
+    plateau = callbacks.ReduceLROnPlateau("val_loss", 0.5, patience=1)
+    found = rates([0] * 6, plateau, validation_data=(X, X), validation_freq=2)  # the loss stays zero
+    np.testing.assert_allclose(found, [0.1, 0.1, 0.1, 0.1, 0.05, 0.05])
 
 
 def test_bad_arguments_and_order():
