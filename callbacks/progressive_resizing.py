@@ -2,8 +2,9 @@
 
 import functools
 
-from keras_dlopt.arguments import check_length, check_lengths, check_number, in_steps
+from keras_dlopt.arguments import check_length, check_lengths, check_number
 from keras_dlopt.callbacks.batch_stages import BatchStages, equal_stages
+from keras_dlopt.callbacks.run_length import end_in_steps
 from keras_dlopt.step.smaller import smaller_images
 
 
@@ -28,8 +29,8 @@ class ProgressiveResizing(BatchStages):
         steps: length of the run, for data of unknown length.
 
     Raises:
-        ValueError: if an argument is out of its range; before the first step, if the model cannot take a size, or the
-            data are no images of one size.
+        ValueError: if an argument is out of its range; before the first step, if the run ends before `end`, the model
+            cannot take a size, or the data are no images of one size.
 
     Source: Karras et al., "Progressive growing of GANs", arXiv 1710.10196; the resizing of a classifier's images is
     fastai's.
@@ -56,4 +57,4 @@ class ProgressiveResizing(BatchStages):
         self._resize = [functools.partial(smaller_images, where, size, multiple, targets) for size in sizes]
 
     def stages(self, run):
-        return equal_stages(self._resize, in_steps(self._end_of_small, run))
+        return equal_stages(self._resize, end_in_steps(self, self._end_of_small, run))

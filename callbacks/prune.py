@@ -7,7 +7,7 @@ import weakref
 from keras_dlopt import step
 from keras_dlopt.arguments import check_choice, check_length, check_number, in_steps, invalid
 from keras_dlopt.callbacks.callback import Callback
-from keras_dlopt.callbacks.run_length import run_length, steps_until
+from keras_dlopt.callbacks.run_length import end_in_steps, run_length, steps_until
 from keras_dlopt.compress import patterns
 from keras_dlopt.compress.channels import channel_units
 from keras_dlopt.compress.masks import CRITERIA, RANKINGS, Masks, cut_into_units, kept_table, refuse_pruned
@@ -189,10 +189,7 @@ class Prune(Callback):
         run = run_length(self, self._steps)
         if self._schedule is not None:
             return schedule_plan(self._schedule, run)
-        begin, end = (in_steps(length, run) for length in (self._begin, self._end))
-        end = max(end, 1)
-        if end > run:
-            raise invalid("Prune", "end", self._end, f"within the run, which has {run} steps")
+        begin, end = in_steps(self._begin, run), max(end_in_steps(self, self._end, run), 1)
         if begin > end:
             raise invalid("Prune", "begin", self._begin, f"before `end`, which is step {end} of this run's {run}")
         frequency = self._frequency or max(1, (end - begin) // 50)

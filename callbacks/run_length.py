@@ -1,6 +1,6 @@
 """How long a run is, as far as Keras knows before it begins."""
 
-from keras_dlopt.arguments import invalid
+from keras_dlopt.arguments import in_steps, invalid
 
 
 def run_length(callback, steps=None):
@@ -23,3 +23,15 @@ def steps_until(params, epoch):
     """The number of batches in the epochs before `epoch`, 0 where Keras does not know; epochs may differ in length."""
     lengths = params.get("epoch_steps")  # of `BatchSizeSchedule`
     return (params.get("steps") or 0) * epoch if lengths is None else sum(lengths[:epoch])
+
+
+def end_in_steps(callback, end, run):
+    """The argument `end` of `callback`, which `check_length` accepted, in steps of a run of `run` steps.
+
+    Raises:
+        ValueError: naming `end`, if the run is over before.
+    """
+    steps = in_steps(end, run)
+    if steps > run:
+        raise invalid(type(callback).__name__, "end", end, f"within the run, which has {run} steps")
+    return steps

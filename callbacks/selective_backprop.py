@@ -6,6 +6,7 @@ import keras
 
 from keras_dlopt.arguments import check_choice, check_length, check_number, in_steps, invalid
 from keras_dlopt.callbacks.batch_stages import BatchStages
+from keras_dlopt.callbacks.run_length import end_in_steps
 from keras_dlopt.step.hard_rows import hard_rows, row_losses
 
 
@@ -41,8 +42,8 @@ class SelectiveBackprop(BatchStages):
         steps: length of the run, for data of unknown length.
 
     Raises:
-        ValueError: if an argument is out of its range; when the run begins, if `end` is not after `begin`, the model
-            was not compiled with a loss, or one that does not give a number a row.
+        ValueError: if an argument is out of its range; when the run begins, if `end` is not after `begin` and within
+            the run, the model was not compiled with a loss, or one that does not give a number a row.
 
     Source: Jiang et al., "Accelerating deep learning by focusing on the biggest losers", arXiv 1910.00762.
 
@@ -72,7 +73,7 @@ class SelectiveBackprop(BatchStages):
         super().on_train_begin(logs)
 
     def stages(self, run):
-        begin, end = in_steps(self._begin, run), in_steps(self._end_of_choice, run)
+        begin, end = in_steps(self._begin, run), end_in_steps(self, self._end_of_choice, run)
         if end <= begin:
             raise invalid("SelectiveBackprop", "end", self._end_of_choice, f"after `begin`, which is step {begin}")
         choose = functools.partial(_chosen, self.model, self._keep, self._beta, self._seed)

@@ -2,8 +2,9 @@
 
 import functools
 
-from keras_dlopt.arguments import check_choice, check_length, check_lengths, check_number, in_steps
+from keras_dlopt.arguments import check_choice, check_length, check_lengths, check_number
 from keras_dlopt.callbacks.batch_stages import BatchStages, equal_stages
+from keras_dlopt.callbacks.run_length import end_in_steps
 from keras_dlopt.step.smaller import shorter_sequences
 
 
@@ -29,8 +30,9 @@ class SequenceLengthWarmup(BatchStages):
         steps: length of the run, for data of unknown length.
 
     Raises:
-        ValueError: if an argument is out of its range; before the first step, if the model cannot take a length, the
-            data are no sequences of one length, or "reshape" meets targets of whole sequences.
+        ValueError: if an argument is out of its range; before the first step, if the run ends before `end`, the model
+            cannot take a length, the data are no sequences of one length, or "reshape" meets targets of whole
+            sequences.
 
     Source: Li, Zhang, He, "The stability-efficiency dilemma: investigating sequence length warmup for training GPT
     models", arXiv 2108.06084.
@@ -58,4 +60,4 @@ class SequenceLengthWarmup(BatchStages):
         self._shorten = [functools.partial(shorter_sequences, where, length, multiple, mode) for length in lengths]
 
     def stages(self, run):
-        return equal_stages(self._shorten, in_steps(self._end_of_short, run))
+        return equal_stages(self._shorten, end_in_steps(self, self._end_of_short, run))

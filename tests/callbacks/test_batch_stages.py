@@ -237,7 +237,7 @@ def reshaped():
 def test_a_model_that_cannot_take_a_size_is_refused_before_the_first_step(build, message):
     model = compiled(build())
     with pytest.raises(ValueError, match=message):
-        model.fit(IMAGES, CLASSES, 8, verbose=0, callbacks=[resizing()])
+        model.fit(IMAGES, CLASSES, 8, epochs=2, verbose=0, callbacks=[resizing()])
     assert int(model.optimizer.iterations) == 0 and not left_on(model)
 
 
@@ -350,6 +350,16 @@ def test_sequences_that_cannot_be_shortened():
 def test_refused_at_once(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_stages_that_the_run_does_not_reach_are_refused():
+    for late in (
+        callbacks.ProgressiveResizing(end=13),
+        callbacks.SequenceLengthWarmup(end=13),
+        callbacks.SelectiveBackprop(begin=6, end=13),
+    ):
+        with pytest.raises(ValueError, match=rf"{type(late).__name__}\(end=...\).*within the run, which has 12 steps"):
+            compiled(functional()).fit(IMAGES, CLASSES, 8, epochs=2, verbose=0, callbacks=[late])
 
 
 @pytest.mark.both_backends
