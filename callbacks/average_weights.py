@@ -53,6 +53,7 @@ class AverageWeights(Callback):
 
     # These scale what the weights move by, or take updates back, before they enter the mean.
     after = ("FreezeLayers", "GradualUnfreeze", "NonFiniteGuard")
+    lengths = ("begin",)
 
     def __init__(self, kind="ema", decay=0.999, begin=0, *, data=None):
         super().__init__()

@@ -64,6 +64,7 @@ class BatchSizeSchedule(Callback):
     """
 
     after = (*SCHEDULE_CALLBACKS, "ReduceLROnPlateau")
+    lengths = ("sizes",)
 
     def __init__(self, sizes, coupling="none"):
         super().__init__()

@@ -35,6 +35,7 @@ class Callback(keras.callbacks.Callback):
     """
 
     after = ()
+    lengths = ()  # names of the arguments that say when in the run, or whose keys do
 
     def __new__(cls, *args, **kwargs):
         made = super().__new__(cls)
@@ -43,10 +44,20 @@ class Callback(keras.callbacks.Callback):
 
     def get_config(self):
         """The constructor's arguments, as JSON has them; what Keras has registered (schedules, ...) as Keras has it."""
+        return {name: _plain(value) for name, value in self._arguments().items()}
+
+    def has_shares(self):
+        """Whether one of its lengths is a share of the run."""
+        given = self._arguments()
+        values = [given.get(name) or 0 for name in self.lengths]
+        lengths = [length for value in values for length in (value if isinstance(value, dict) else [value])]
+        return any(0 < float(length) < 1 for length in lengths)
+
+    def _arguments(self):
         args, kwargs = self._given
         given = inspect.signature(type(self)).bind(*args, **kwargs)
         given.apply_defaults()
-        return {name: _plain(value) for name, value in given.arguments.items()}
+        return given.arguments
 
     @classmethod
     def from_config(cls, config):

@@ -61,6 +61,8 @@ class FreezeLayers(Callback):
     [0.0, 0.333, 0.333, 0.667]
     """
 
+    lengths = ("begin",)
+
     def __init__(self, rule="schedule", begin=0.5, *, groups=4, threshold=0.3):
         super().__init__()
         self._rule = check_choice("FreezeLayers", "rule", rule, ("schedule", "change"))

@@ -58,6 +58,8 @@ class GradualUnfreeze(Callback):
     [0.667, 0.667, 0.0, 0.0]
     """
 
+    lengths = ("stages",)
+
     def __init__(self, stages=None):
         super().__init__()
         self._stages = None if stages is None else parse_stages("GradualUnfreeze", "stages", stages)

@@ -48,6 +48,8 @@ class ProgressiveResizing(BatchStages):
     (8, 2)
     """
 
+    lengths = ("end",)
+
     def __init__(self, sizes=(0.5, 0.75), end=0.7, *, multiple=8, targets=False, steps=None):
         super().__init__(steps)
         where = "ProgressiveResizing"

@@ -79,6 +79,7 @@ class Prune(Callback):
 
     # AverageWeights: its averages are masked, too, when training ends. The others change what an update does.
     after = ("AverageWeights", "FreezeLayers", "GradualUnfreeze", "NonFiniteGuard")
+    lengths = ("begin", "end")
 
     def __init__(
         self,
@@ -146,6 +147,10 @@ class Prune(Callback):
         made = super().from_config(config)
         made._keeping = keeping
         return made
+
+    def has_shares(self):
+        """Whether it uses `begin` or `end`, and one is a share."""
+        return not self._keeping and self._schedule is None and super().has_shares()
 
     def on_train_begin(self, logs=None):
         if self._end_run is not None:

@@ -59,6 +59,8 @@ class SelectiveBackprop(BatchStages):
     1.0
     """
 
+    lengths = ("begin", "end")
+
     def __init__(self, keep=0.5, begin=0.5, end=0.9, *, select="sample", seed=0, steps=None):
         super().__init__(steps)
         where = "SelectiveBackprop"

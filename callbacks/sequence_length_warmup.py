@@ -50,6 +50,8 @@ class SequenceLengthWarmup(BatchStages):
     (8, 32, 5)
     """
 
+    lengths = ("end",)
+
     def __init__(self, lengths=(0.25, 0.5), end=0.3, *, mode="truncate", multiple=8, steps=None):
         super().__init__(steps)
         where = "SequenceLengthWarmup"

@@ -1,6 +1,7 @@
 """Ends a run before a wall-clock limit, with its schedules at their end."""
 
 import time
+import warnings
 import weakref
 
 import keras
@@ -23,6 +24,10 @@ class TimeBudget(Callback):
     steps is at step $\max(t, \tau (T - 1))$, where $t$ counts the batches. So they end at their last value, whichever
     comes first, the last batch or the end of the time. Lengths within a schedule are best given as shares: a number of
     steps is one of the announced run. Data of unknown length need `steps=` on the schedule.
+
+    No other callback follows the time: a share of the run in AverageWeights, BatchSizeSchedule, FreezeLayers,
+    GradualUnfreeze, ProgressiveResizing, Prune, SelectiveBackprop, SequenceLengthWarmup is one of the announced epochs,
+    and a warning says so. With those announce no more epochs than there is time for, or give steps and epochs.
 
     A run that `ResumeExactly` continues has the rest of the budget.
 
@@ -72,7 +77,8 @@ class TimeBudget(Callback):
         self._tail, self._longest, self._share = self._reserve, 0.0, 0.0
         self._last = self._batch_began = None
         self._executions = 0
-        followers = [c.observer for c in callbacks_in_use() if isinstance(c, ScheduleCallback)]
+        used = callbacks_in_use()
+        followers = [c.observer for c in used if isinstance(c, ScheduleCallback)]
         self._position = None
         if followers:
             self._position = Position()
@@ -81,6 +87,13 @@ class TimeBudget(Callback):
             self._end_run.atexit = False
             for follower in followers:
                 follower.position = self._position
+        others = [type(c).__name__ for c in used if isinstance(c, Callback) and c.has_shares()]
+        if others:
+            warnings.warn(
+                f"TimeBudget: shares that {', '.join(others)} were given are of the {self.params['epochs']} epochs "
+                "announced, not of the time, which only schedules follow.",
+                stacklevel=2,
+            )
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._last is not None:

@@ -1,5 +1,7 @@
 """When a run ends, and where its schedules are by then, on a clock that the run itself moves."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -74,6 +76,27 @@ def test_a_run_that_goes_on_has_the_rest():
     second.clock = lambda: 500.0 + int(model.optimizer.iterations)
     model.fit(X, X, 2, epochs=9, callbacks=[second, Restore()], verbose=0)
     assert int(model.optimizer.iterations) == 6  # 40 - 30 - 4
+
+
+def test_names_the_callbacks_whose_shares_are_not_of_the_time():
+    used = [
+        callbacks.GradualUnfreeze(),
+        callbacks.TimeBudget(60),
+        callbacks.BatchSizeSchedule({0: 2, "0.5": 4}),
+        callbacks.AverageWeights(),
+        callbacks.AverageWeights("swa", begin=0.5),
+        callbacks.Prune(0.0, end=10),
+    ]
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", jit_compile=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, X, 2, epochs=2, callbacks=used, verbose=0)
+    about = [str(warning.message) for warning in caught if "TimeBudget" in str(warning.message)]
+    assert about == [
+        "TimeBudget: shares that BatchSizeSchedule, AverageWeights were given are of the 2 epochs announced, "
+        "not of the time, which only schedules follow."
+    ]
 
 
 def test_bad_arguments():
