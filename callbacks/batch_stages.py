@@ -9,7 +9,7 @@ from keras.src.trainers.epoch_iterator import EpochIterator
 from keras_dlopt import step
 from keras_dlopt.arguments import check_number, invalid
 from keras_dlopt.callbacks.callback import Callback, in_caller
-from keras_dlopt.callbacks.run_length import run_length
+from keras_dlopt.callbacks.run_length import run_length, steps_until
 
 _ROWS = 3  # of the batch that a change is tried on
 
@@ -57,9 +57,8 @@ class BatchStages(Callback):
                 raise
 
     def on_epoch_begin(self, epoch, logs=None):
-        per_epoch = self.params.get("steps")
-        if per_epoch:
-            self._first = epoch * per_epoch
+        if self.params.get("steps"):
+            self._first = steps_until(self.params, epoch)
         else:
             self._first = int(epoch * self._run / self.params["epochs"]) if self._next is None else self._next
         self._go_to(self._first)

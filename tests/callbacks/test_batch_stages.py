@@ -116,6 +116,14 @@ def test_sizes_of_a_run(case):
     assert history["val_loss"][-1] == pytest.approx(model.evaluate(IMAGES, CLASSES, 8, verbose=0)[0], rel=1e-5)
 
 
+def test_epochs_of_different_lengths():
+    functions = Functions()
+    grow = callbacks.BatchSizeSchedule({0: 4, 1: 12})  # 12, 4, 4, 4 steps
+    resize = callbacks.ProgressiveResizing((0.5,), end=0.75)
+    compiled(functional()).fit(IMAGES, CLASSES, 4, epochs=4, verbose=0, callbacks=[grow, resize, functions])
+    assert functions.seen == [0] * 18 + [1] * 6
+
+
 @pytest.mark.both_backends
 def test_a_step_is_that_of_small_images_made_before():
     keras.utils.set_random_seed(1)
