@@ -22,8 +22,8 @@ class Throughput(Callback):
     run, and every one in which the step is traced anew, are left out. Into each epoch's logs go `samples_per_second`
     (of batches of full size), `step_p50`, `step_p90`, `step_p99` (seconds a batch, with its data), `input_share` (the
     share of that time spent waiting for data; on TensorFlow only where a step is an execution, without a strategy), and
-    `mfu`, with $F$ operations a step, a median step time $t$ and peak $P$: $F / (t P)$. What cannot be known is not
-    there. A run that waits for data in 30 % of its time or more is input-bound.
+    `mfu`, with a step's operations $F$ and time $t$, and peak $P$: $1 / P$ over the median of $t / F$. What cannot be
+    known is not there. A run that waits for data in 30 % of its time or more is input-bound.
 
     $F$ is what XLA estimates on JAX before it compiles, and the profiler of TensorFlow counts, which knows matrix
     products, convolutions and elementwise operations, but not every other. Under a strategy it is one replica's.
@@ -58,24 +58,22 @@ class Throughput(Callback):
             check_number("Throughput", "peak_flops", peak_flops, 0, ends="()")
         self._peak = peak_flops
         self.clock = time.perf_counter
-        self._end_run = self._flops = None
-        self._all = []
+        self._end_run, self._all = None, []
 
     def on_train_begin(self, logs=None):
         if self._end_run is not None:
             self._end_run()
         data = in_caller("epoch_iterator", EpochIterator)
-        self._batch_size = getattr(getattr(data, "data_adapter", None), "batch_size", None)
         single = getattr(self.model, "steps_per_execution", 1) == 1
         self._wait = None
         if IS_JAX and data is not None:
             self._wait = FetchesOnHost(data)
         elif not IS_JAX and single:
             self._wait = FetchesInGraph()
-        self._step = TracedStep(self.model)
+        self._step = TracedStep(self.model, data)
         self._end_run = weakref.finalize(self, _leave, self._step, self._wait)
         self._end_run.atexit = False
-        self._flops, self._all, self._epoch = None, [], []
+        self._all, self._epoch = [], []
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch, self._ended, self._fetched = [], None, None
@@ -92,16 +90,15 @@ class Throughput(Callback):
             fetched = self._wait.seconds()
         if self._step.traces == self._traces and self._ended is not None:
             waited = None if fetched is None or self._fetched is None else fetched - self._fetched
-            self._epoch.append((now - self._ended, waited, batch + 1 - self._first))
+            made = self._step.latest, self._step.batch_size()
+            self._epoch.append((now - self._ended, waited, batch + 1 - self._first, *made))
         self._ended, self._fetched = now, fetched
 
     def on_epoch_end(self, epoch, logs=None):
-        self._all += self._epoch
-        if self._flops is None and self._step.specs is not None:
-            self._batch_size = self._batch_size or self._step.batch_size()
-            self._flops = self._step.flops(self._batch_size) or 0.0
+        measured = [(*times, size, None if trace is None else trace.flops(size)) for *times, trace, size in self._epoch]
+        self._all += measured
         if logs is not None:
-            logs.update(self._measured(self._epoch))
+            logs.update(self._measured(measured))
 
     def on_train_end(self, logs=None):
         self._end_run()
@@ -116,15 +113,15 @@ class Throughput(Callback):
     def _measured(self, executions):
         if not executions:
             return {}
-        seconds, waits, steps = zip(*executions, strict=True)
+        seconds, waits, steps, sizes, flops = zip(*executions, strict=True)
         times = np.repeat(np.divide(seconds, steps), steps)
         found = {f"step_p{p}": float(np.percentile(times, p)) for p in (50, 90, 99)}
-        if self._batch_size:
-            found["samples_per_second"] = self._batch_size * sum(steps) / sum(seconds)
+        if None not in sizes:
+            found["samples_per_second"] = float(np.dot(sizes, steps) / sum(seconds))
         if None not in waits:
             found["input_share"] = sum(waits) / sum(seconds)
-        if self._flops and self._peak:
-            found["mfu"] = self._flops / found["step_p50"] / self._peak
+        if None not in flops and self._peak:
+            found["mfu"] = float(1 / np.median(times / np.repeat(flops, steps))) / self._peak
         return found
 
     def summary(self):
@@ -142,7 +139,8 @@ class Throughput(Callback):
             bound = "input" if share >= _INPUT_BOUND else "compute"
             lines.append(f"{100 * share:.1f} % of the time waiting for data: {bound}-bound")
         used = f"{100 * found['mfu']:.3g} % of the peak" if "mfu" in found else "peak unknown"
-        lines.append(f"{f'{self._flops:.4g}' if self._flops else 'unknown'} FLOPs a step, {used}")
+        flops = [flops for *_, flops in self._all]
+        lines.append(f"{'unknown' if None in flops else f'{np.mean(flops):.4g}'} FLOPs a step, {used}")
         return "\n".join(lines)
 
 

@@ -1,5 +1,6 @@
 """Step times against NumPy's percentiles on a clock of its own, operations against a layer's, waiting that is real."""
 
+import itertools
 import time
 
 import keras
@@ -36,6 +37,21 @@ def test_times_rates_and_operations(per_execution):
     np.testing.assert_allclose(logs["mfu"][0] * np.percentile(steps, 50) * 1e9, flops, rtol=0.1)
     assert "samples/s" in speed.summary() and ("input_share" in logs) == (JAX or per_execution == 1)
     assert "train_step" not in vars(model)
+
+
+@pytest.mark.both_backends
+def test_batches_that_grow_and_a_step_that_changes():
+    speed = callbacks.Throughput(peak_flops=1.0)
+    speed.clock = itertools.count(0.0).__next__  # a second a step
+    grow = callbacks.BatchSizeSchedule({0: 16, 1: 32})  # 20, 10, 10 steps
+    hard = callbacks.SelectiveBackprop(0.25, begin=30, end=40)
+    logs = network().fit(X, X, 16, 3, callbacks=[speed, grow, hard], verbose=0).history
+    np.testing.assert_allclose(logs["samples_per_second"], [16, 32, 32])
+    product = 2 * 64 * 64  # a row's
+    flops = [16 * 2 * product, 32 * 2 * product, 32 * product + 8 * 2 * product]
+    np.testing.assert_allclose(logs["mfu"], flops, rtol=0.1)
+    measured = [19, 9, 9]  # the first step compiles
+    assert speed.summary().startswith(f"{np.dot([16, 32, 32], measured) / 37:.4g} samples/s")
 
 
 @pytest.mark.both_backends
