@@ -34,8 +34,9 @@ class TracedStep:
         return step(*args)
 
     def leave(self):
-        """Looks on no longer."""
+        """Looks on no longer, and lets the data go."""
         release(self.model, self)
+        self._data = None
 
     def batch_size(self):
         """The full size of the batches by now, or `None` if nothing tells."""

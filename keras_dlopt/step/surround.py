@@ -11,8 +11,8 @@ def surround(model, wrapper):
 
     For what the optimizer cannot see, because it is before the gradients: which layers train, what a layer computes.
     A wrapper that changes the model does so only while the step is traced and puts everything back, so that who looks
-    at the model between two steps, or saves it, finds it as it was. One with
-    `outermost = True` stays around those that come later.
+    at the model between two steps, or saves it, finds it as it was. One
+    with `outermost = True` stays around those that come later.
     """
     _install(model, sorted([*wrappers(model), wrapper], key=lambda around: getattr(around, "outermost", False)))
 
