@@ -19,6 +19,7 @@ import pytest
 
 import keras_dlopt
 import runs
+from keras_dlopt.tensorboard.format import bin_edges
 
 FOLDER = pathlib.Path(keras_dlopt.__file__).parent / "tensorboard"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
@@ -254,6 +255,9 @@ def test_distributions_compare_and_memory(fast_tab, data):
         float(x) for x in fast_tab.frame.locator("[data-share]").evaluate_all("all => all.map(x => x.dataset.share)")
     ]
     np.testing.assert_allclose(shares, [0.75, 0.25], atol=0.005)
+    titles = fast_tab.frame.locator("[data-share]").evaluate_all("all => all.map(x => x.title)")
+    low, middle, high = (shown(end) for end in bin_edges("gradient")[29:32])
+    assert [text.split(":")[0] for text in titles] == [f"{low} – {middle}", f"{middle} – {high}"]
     fast_tab.frame.locator("#step").press("ArrowRight")
     fast_tab.frame.wait_for_function("document.querySelector('figure:has(#bars) h3').textContent === 'Step 101'")
     fast_tab.page.keyboard.press("5")

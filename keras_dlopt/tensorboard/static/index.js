@@ -1,4 +1,4 @@
-// Built from source f4579df7bcca17d3403d77bfe88df5e0623ca1c2fa7c4183395025560ac42ac6; uPlot: MIT, (c) Leon Sorokin.
+// Built from source 3b095df2d8ef45437c42db6fdfb1fd700f7d8d13ba0df4a045eb03aeb8ed70c0; uPlot: MIT, (c) Leon Sorokin.
 // node_modules/uplot/dist/uPlot.min.css?inline
 var e = !0, t = "uplot", n = "u-hz", r = "u-vt", i = "u-title", a = "u-wrap", o = "u-under", s = "u-over", c = "u-axis", l = "u-off", u = "u-select", d = "u-cursor-x", f = "u-cursor-y", p = "u-cursor-pt", m = "u-legend", h = "u-live", g = "u-inline", _ = "u-series", v = "u-marker", y = "u-label", b = "u-value", x = "width", S = "height", C = "top", w = "bottom", T = "left", E = "right", D = "#000", ee = "#0000", te = "mousemove", ne = "mousedown", re = "mouseup", ie = "mouseenter", ae = "mouseleave", oe = "dblclick", se = "resize", O = "scroll", k = "change", ce = "dppxchange", le = "--", A = typeof window < "u", ue = A ? document : null, de = A ? window : null, j = A ? navigator : null, M, fe;
 function pe() {
@@ -2791,7 +2791,7 @@ async function ua(e) {
 	let { run: t, state: n, go: r } = e, i = t.layout, a = Xi(e), o = i.histograms.includes(n.of) ? n.of : i.histograms[0], s = await Q(t, "histogram", {
 		of: o,
 		variable: String(a)
-	}), c = i.edges[o], l = (e) => e === 0 ? "0" : e === s.columns - 1 ? "not finite" : e === 1 ? `< ${Y(c[1])}` : e === s.columns - 2 ? `≥ ${Y(c[c.length - 1])}` : `${Y(c[e - 1])} – ${Y(c[e])}`, u = Number(n.step ?? NaN), d = s.steps.length - 1;
+	}), c = i.edges[o], l = (e) => e === 0 ? "0" : e === s.columns - 1 ? "not finite" : e === 1 ? `< ${Y(c[0])}` : e === s.columns - 2 ? `≥ ${Y(c[c.length - 1])}` : `${Y(c[e - 2])} – ${Y(c[e - 1])}`, u = Number(n.step ?? NaN), d = s.steps.length - 1;
 	Number.isFinite(u) && s.steps.forEach((e, t) => {
 		Math.abs(e - u) < Math.abs(s.steps[d] - u) && (d = t);
 	});
