@@ -141,7 +141,10 @@ class _Seen:
             lambda: take.by_variable(self.gradients, take.nonfinite),
             lambda: ops.convert_to_tensor(none),
         )
-        stats = [gradient, take.by_variable(self.gradients, take.largest), gradient_zeros, nonfinite]
+        # XLA's maximum leaves NaN out on a processor, a norm does not.
+        largest = take.by_variable(self.gradients, take.largest)
+        largest = ops.where(ops.isnan(gradient), gradient, largest)
+        stats = [gradient, largest, gradient_zeros, nonfinite]
         stats += [update, weight, weight_zeros, changes]
         if of_slots:
             means = ops.unstack(ops.reshape(take.by_variable(of_slots, take.mean), (-1, count)))
@@ -154,10 +157,10 @@ class _Seen:
         """What LAMB and LARS multiply the rate of each variable with; NaN where another rule is at work."""
         ratios, t = [], ops.cast(self.update + 1, "float32")
         for i, (owner, decay) in enumerate(owners(self.optimizer)):
-            ratio, weight = ops.full((), math.nan), weight_norms[i]
+            ratio, weight = ops.full((), math.nan, "float32"), weight_norms[i]
             if type(owner).__name__ == "Lamb":
-                m = self.slots["m"][i] / (1 - ops.power(owner.beta_1, t))
-                v = self.slots["v"][i] / (1 - ops.power(owner.beta_2, t))
+                m, v = (ops.cast(self.slots[name][i], "float32") for name in ("m", "v"))
+                m, v = m / (1 - ops.power(owner.beta_1, t)), v / (1 - ops.power(owner.beta_2, t))
                 direction = ops.reshape(m / (ops.sqrt(v) + owner.epsilon), (1, -1))
                 ratio = _ratio(weight, take.norm(direction)[0])
             elif type(owner).__name__ == "LARS":
@@ -185,7 +188,7 @@ class _Seen:
             sizes = np.array([math.prod(g.shape) for g in gradients], "float32")
             shares = take.by_variable(gradients, take.above(optimizer.clipvalue))
             return ops.sum(shares * (sizes / sizes.sum()))
-        return ops.full((), math.nan)
+        return ops.full((), math.nan, "float32")
 
     def histograms(self, names):
         """Codes of (histograms, variables, bins), as rows."""

@@ -30,7 +30,8 @@ def plot(run, path, kind="map", stat="ratio", variable=None, of="gradient", othe
         other: another `Run`, for "difference" and "lines".
 
     Raises:
-        ValueError: if there is no such kind, statistic or variable, or "difference" has nothing to compare.
+        ValueError: if there is no such kind, statistic or variable, the variable has nothing that "distribution" is of,
+            or "difference" has nothing to compare.
 
     Example:
 
@@ -47,8 +48,8 @@ def plot(run, path, kind="map", stat="ratio", variable=None, of="gradient", othe
     check_choice("plot", "kind", kind, kinds)
     if not isinstance(run, Run):
         raise invalid("plot", "run", run, "a `Run` of `keras_dlopt.tensorboard.read`")
-    if kind == "difference" and not isinstance(other, Run):
-        raise invalid("plot", "other", other, "another `Run`, to subtract")
+    if not isinstance(other, Run) and (other is not None or kind == "difference"):
+        raise invalid("plot", "other", other, "another `Run`")
     check_choice("plot", "stat", stat, run.stats)
     variable = run.variables[0] if variable is None else check_choice("plot", "variable", variable, run.variables)
     require("matplotlib")
@@ -99,7 +100,10 @@ def _lines(figure, axes, run, stat, variable, of, other):
 
 
 def _distribution(figure, axes, run, stat, variable, of, other):
-    shares = run.histogram(of)[:, run.variables.index(variable)]
+    shares = run.histogram(of)
+    having = [name for name, some in zip(run.variables, shares.any((0, 2)), strict=True) if some]
+    check_choice("plot", "variable", variable, having)
+    shares = shares[:, run.variables.index(variable)]
     (used,) = np.nonzero(shares.sum(0))
     rows = np.arange(used[-1], used[0] - 1, -1)
     exponents = np.log2(np.maximum(bin_edges(of), 1e-300)).round().astype(int)

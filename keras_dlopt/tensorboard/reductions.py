@@ -44,7 +44,7 @@ def by_variable(tensors, function):
         parts.append(function(rows))
     missing = [index for index, tensor in enumerate(tensors) if tensor is None]
     if missing:
-        parts.append(ops.full((len(missing),), math.nan))
+        parts.append(ops.full((len(missing),), math.nan, "float32"))
         order += missing
     whole = ops.concatenate(parts)
     return whole if order == sorted(order) else ops.take(whole, np.argsort(order))
@@ -145,7 +145,7 @@ def samples(tensors):
     filled = []
     for part, length in zip(parts, lengths, strict=True):
         filled += [part] if length else []
-        filled += [ops.zeros((width - length,))] if length < width else []
+        filled += [ops.zeros((width - length,), "float32")] if length < width else []
     return ops.reshape(ops.concatenate(filled), (len(tensors), width)), np.array(lengths)
 
 
@@ -169,7 +169,7 @@ def histograms(tensors, octaves):
     places = ops.clip(ops.right_shift(exponents, halvings) - LOWEST_EXPONENT, -1, OCTAVES) + 2
     places = ops.where(ops.equal(exponents, 128), BINS - 1, ops.where(ops.equal(x, 0), 0, places))
     segments = ops.reshape(places + BINS * np.arange(count, dtype="int32")[:, None], (-1,))
-    counts = ops.segment_sum(ops.ones((math.prod(x.shape),)), segments, num_segments=count * BINS)
+    counts = ops.segment_sum(ops.ones((math.prod(x.shape),), "float32"), segments, num_segments=count * BINS)
     filled = np.zeros((count, BINS), "float32")
     filled[:, 0] = x.shape[1] - lengths
     shares = (ops.reshape(counts, (count, BINS)) - filled) / np.maximum(lengths, 1)[:, None].astype("float32")

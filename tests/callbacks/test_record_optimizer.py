@@ -182,6 +182,25 @@ def test_large_variables_are_summed_right(jit, tmp_path):
         np.testing.assert_allclose(run.stat(name)[0, 0], value, rtol=1e-4, err_msg=name)
 
 
+@pytest.mark.parametrize("floatx", ["float16", "float64"])
+def test_models_of_other_precisions_are_counted_in_float32(floatx, tmp_path):
+    before = keras.config.floatx()
+    try:
+        keras.config.set_floatx(floatx)
+        model = keras.Sequential([keras.Input((3072,)), keras.layers.Dense(1)])  # float16 counts up to 2,048
+        model.layers[0].kernel.assign(np.zeros((3072, 1)))
+        model.compile(keras.optimizers.Lamb(epsilon=1e-3), "mse", jit_compile=False)
+        x = np.tile(np.arange(3072) < 512, (4, 1)) / 2
+        model.fit(x, np.ones((4, 1)), 4, verbose=0, callbacks=[callbacks.RecordOptimizer(tmp_path)])
+    finally:
+        keras.config.set_floatx(before)
+    run = read(tmp_path)
+    assert run.stat("gradient_max")[0].tolist() == [1, 2] and run.stat("trust_ratio")[0].tolist() == [1, 1]
+    kernel, bias = run.histogram("gradient")[0]
+    np.testing.assert_allclose(kernel[[0, 42]], [5 / 6, 1 / 6], atol=0.004)  # zero, and from 1
+    assert bias[43] == 1
+
+
 # One model for many claims: a mask, all slots, histograms, clipping, quantization ranges.
 
 
@@ -375,12 +394,15 @@ def test_an_interrupted_program_leaves_a_whole_log(tmp_path):
 
 
 @pytest.mark.both_backends
-def test_nan_and_infinity_are_recorded_as_they_are(tmp_path):
-    model = make_model(rate=1e30)
+@pytest.mark.parametrize("jit", [True] if JAX else [True, False])
+def test_nan_and_infinity_are_recorded_as_they_are(jit, tmp_path):
+    model = make_model(rate=1e30, jit=jit)
     model.fit(X, Y, BATCH, 2, verbose=0, callbacks=[callbacks.RecordOptimizer(tmp_path, every=1)])
     run = read(tmp_path)
     norms = run.globals("gradient_norm")
     assert np.isfinite(norms[0]) and np.isinf(norms).any() and np.isnan(norms[-1])
+    largest = run.stat("gradient_max")
+    assert np.isfinite(largest[0]).all() and np.isnan(largest[-1]).all()
     assert run.stat("gradient_nonfinite")[0].tolist() == [0, 0] and run.stat("gradient_nonfinite")[-1].tolist() == [
         1,
         1,

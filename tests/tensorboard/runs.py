@@ -29,8 +29,8 @@ def arrays_of(layout, count, seed=0):
     return stats
 
 
-def write(folder, layout, stats, steps=None, dropped=0.0):
-    """Writes a run, and returns its globals (records, globals)."""
+def write(folder, layout, stats, steps=None, dropped=0.0, without=()):
+    """Writes a run, variables at `without` having no histogram, and returns its globals (records, globals)."""
     rows = np.zeros((len(stats), len(layout.globals)), "float32")
     rows[:, 0] = 1e-3
     for name in ("gradient_norm", "update_norm", "weight_norm"):
@@ -40,6 +40,7 @@ def write(folder, layout, stats, steps=None, dropped=0.0):
     rows[:, 7] = dropped
     codes = np.zeros((len(stats), 1, BINS, len(layout.variables)), "uint8")
     codes[:, 0, 30], codes[:, 0, 31] = 221, 127  # shares of 3/4 and 1/4
+    codes[..., list(without)] = 0
     ranges = np.tile(np.float32([-1, 2, 0.125]), (len(layout.ranges), 1)) if layout.ranges else None
     writer = RecordWriter(folder)
     steps = range(len(stats)) if steps is None else steps

@@ -43,7 +43,16 @@ def test_bad_arguments_are_refused(pair, tmp_path):
         ({"stat": "none"}, r"`plot\(stat=...\)` must be one of 'ratio'"),
         ({"variable": "none"}, r"`plot\(variable=...\)` must be one of 'net/a'"),
         ({"kind": "difference"}, r"`plot\(other=...\)` must be another `Run`"),
+        ({"kind": "lines", "other": "y"}, r"`plot\(other=...\)` must be another `Run`"),
     ):
         with pytest.raises(ValueError, match=match):
             tensorboard.plot(pair[0], tmp_path / "a.png", **wrong)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_variable_without_a_histogram_is_refused(tmp_path):
+    layout = runs.layout_of(["net/a", "net/b", "net/c"])
+    runs.write(tmp_path, layout, runs.arrays_of(layout, 2), without=[1])
+    with pytest.raises(ValueError, match=r"`plot\(variable=...\)` must be one of 'net/a', 'net/c'"):
+        tensorboard.plot(tensorboard.read(tmp_path)["."], tmp_path / "a.png", "distribution", variable="net/b")
+    assert not (tmp_path / "a.png").exists()

@@ -19,6 +19,7 @@ import pytest
 
 import keras_dlopt
 import runs
+from keras_dlopt.tensorboard.format import bin_edges
 
 FOLDER = pathlib.Path(keras_dlopt.__file__).parent / "tensorboard"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
@@ -40,6 +41,7 @@ def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     layout = runs.layout_of([f"net/layer_{i}/kernel" for i in range(12)], ranges=["input_range"])
     stats = runs.arrays_of(layout, 240)
+    stats[100, layout.stats.index("gradient_norm"), 3] = 0
     whole = runs.write(root / "a", layout, stats)
     sick = runs.arrays_of(layout, 240, seed=1)
     sick[200:, layout.stats.index("gradient_nonfinite"), 7] = 0.5
@@ -156,6 +158,12 @@ class Tab:
     def text(self, selector):
         return self.frame.wait_for_selector(selector, timeout=20000).inner_text()
 
+    def download(self, figure):
+        """The numbers of a figure's CSV."""
+        with self.page.expect_download() as download:
+            self.frame.locator(f"{figure} button", has_text="CSV").click()
+        return np.loadtxt(download.value.path(), delimiter=",", skiprows=1)
+
     def fetch(self, route, **values):
         url = f"{self.address}/data/plugin/keras_dlopt/{route}?{urllib.parse.urlencode(values)}"
         with urllib.request.urlopen(url) as answer:
@@ -231,6 +239,7 @@ def test_cards_name_the_layer_and_lead_to_it(fast_tab):
 def test_map_is_searched_sorted_and_drawn(fast_tab, data):
     _, layout, stats, _ = data
     fast_tab.open(run="a", screen="map", stat="gradient_norm", sort="largest value")
+    np.testing.assert_array_equal(fast_tab.download("[data-map]")[:, 1:], stats[:, 0][:, np.argsort(-stats[-1, 0])])
     fast_tab.page.keyboard.press("/")
     fast_tab.page.keyboard.type("layer_1")
     fast_tab.frame.wait_for_function("document.getElementById('count').textContent === '3 layers'")
@@ -254,10 +263,17 @@ def test_distributions_compare_and_memory(fast_tab, data):
         float(x) for x in fast_tab.frame.locator("[data-share]").evaluate_all("all => all.map(x => x.dataset.share)")
     ]
     np.testing.assert_allclose(shares, [0.75, 0.25], atol=0.005)
+    titles = fast_tab.frame.locator("[data-share]").evaluate_all("all => all.map(x => x.title)")
+    low, middle, high = (shown(end) for end in bin_edges("gradient")[29:32])
+    assert [text.split(":")[0] for text in titles] == [f"{low} – {middle}", f"{middle} – {high}"]
     fast_tab.frame.locator("#step").press("ArrowRight")
     fast_tab.frame.wait_for_function("document.querySelector('figure:has(#bars) h3').textContent === 'Step 101'")
     fast_tab.page.keyboard.press("5")
     fast_tab.frame.wait_for_selector("[data-map=difference_ratio]")
+    fast_tab.frame.locator("#pick-stat").select_option("gradient_norm")
+    difference = fast_tab.download("[data-map=difference_gradient_norm]")
+    other = runs.arrays_of(layout, 240, seed=1)
+    np.testing.assert_allclose(difference[:, 1:], stats[:, 0] / other[:, 0], rtol=1e-6)
     fast_tab.page.keyboard.press("6")
     assert fast_tab.text("[data-sum=m]") == "48 kB" and fast_tab.text("[data-sum=float32]") == "96 kB"
     assert fast_tab.text("[data-outside=input_range]") == "12.5 %"

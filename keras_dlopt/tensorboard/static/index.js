@@ -1,4 +1,4 @@
-// Built from source f4579df7bcca17d3403d77bfe88df5e0623ca1c2fa7c4183395025560ac42ac6; uPlot: MIT, (c) Leon Sorokin.
+// Built from source 84aef1b55058817b1b31ee0348eb997ebffe225a7a0af31c85bfec7f5b5fda73; uPlot: MIT, (c) Leon Sorokin.
 // node_modules/uplot/dist/uPlot.min.css?inline
 var e = !0, t = "uplot", n = "u-hz", r = "u-vt", i = "u-title", a = "u-wrap", o = "u-under", s = "u-over", c = "u-axis", l = "u-off", u = "u-select", d = "u-cursor-x", f = "u-cursor-y", p = "u-cursor-pt", m = "u-legend", h = "u-live", g = "u-inline", _ = "u-series", v = "u-marker", y = "u-label", b = "u-value", x = "width", S = "height", C = "top", w = "bottom", T = "left", E = "right", D = "#000", ee = "#0000", te = "mousemove", ne = "mousedown", re = "mouseup", ie = "mouseenter", ae = "mouseleave", oe = "dblclick", se = "resize", O = "scroll", k = "change", ce = "dppxchange", le = "--", A = typeof window < "u", ue = A ? document : null, de = A ? window : null, j = A ? navigator : null, M, fe;
 function pe() {
@@ -2485,30 +2485,30 @@ function Ui(e) {
 // src/heatmap.ts
 var Wi = 22;
 function Gi(e) {
-	let { rows: t, steps: n } = e, r = e.shown ?? Y, i = e.rowHeight ?? Math.max(1, Math.min(20, Math.floor(520 / t.length))), a = i >= 11, o = J("canvas", {
+	let { rows: t, steps: n } = e, r = e.shown ?? Y, i = (t) => r(e.log ? 10 ** t : t), a = e.rowHeight ?? Math.max(1, Math.min(20, Math.floor(520 / t.length))), o = a >= 11, s = J("canvas", {
 		class: "heat",
 		tabindex: 0,
 		role: "img",
 		"aria-label": `${e.title}: ${t.length} rows, ${n.length} steps`
-	}), s = J("output", { class: "readout" }, "Point at the map to read a value."), c = 0, l = (e) => {
-		let r = o.getBoundingClientRect(), a = Math.floor((e.clientY - r.top) / i), s = Math.floor((e.clientX - r.left - c) / (r.width - c) * n.length);
-		return a >= 0 && a < t.length && s >= 0 && s < n.length ? [a, s] : null;
+	}), c = J("output", { class: "readout" }, "Point at the map to read a value."), l = 0, u = (e) => {
+		let r = s.getBoundingClientRect(), i = Math.floor((e.clientY - r.top) / a), o = Math.floor((e.clientX - r.left - l) / (r.width - l) * n.length);
+		return i >= 0 && i < t.length && o >= 0 && o < n.length ? [i, o] : null;
 	};
-	o.addEventListener("mousemove", (i) => {
-		let a = l(i);
-		a && (s.textContent = `${t[a[0]]} · step ${vi(n[a[1]])} · ${r(e.value(...a))} ${e.unit}`);
-	}), o.addEventListener("click", (t) => {
-		let n = l(t);
+	s.addEventListener("mousemove", (i) => {
+		let a = u(i);
+		a && (c.textContent = `${t[a[0]]} · step ${vi(n[a[1]])} · ${r(e.value(...a))} ${e.unit}`);
+	}), s.addEventListener("click", (t) => {
+		let n = u(t);
 		n && e.pick?.(...n);
-	}), e.pick && o.classList.add("pick");
-	let u = () => {
-		let r = o.parentElement.clientWidth, s = devicePixelRatio;
-		o.style.height = `${t.length * i + Wi}px`, o.width = r * s, o.height = (t.length * i + Wi) * s;
-		let l = o.getContext("2d");
-		l.scale(s, s), l.font = "11px system-ui, sans-serif", c = a ? Math.min(260, Math.max(...t.map((e) => l.measureText(e).width)) + 10) : 0;
+	}), e.pick && s.classList.add("pick");
+	let d = () => {
+		let r = s.parentElement.clientWidth, i = devicePixelRatio;
+		s.style.height = `${t.length * a + Wi}px`, s.width = r * i, s.height = (t.length * a + Wi) * i;
+		let c = s.getContext("2d");
+		c.scale(i, i), c.font = "11px system-ui, sans-serif", l = o ? Math.min(260, Math.max(...t.map((e) => c.measureText(e).width)) + 10) : 0;
 		let u = new ImageData(Math.max(1, n.length), Math.max(1, t.length)), d = Array.from({ length: 256 }, (t, n) => Ai(n / 255, !!e.diverging)), f = 255 / (e.high - e.low || 1);
 		for (let r = 0; r < t.length; r++) for (let t = 0; t < n.length; t++) {
-			let i = e.value(r, t);
+			let i = e.log ? Math.log10(e.value(r, t)) : e.value(r, t);
 			if (!Number.isFinite(i)) continue;
 			let [a, o, s] = d[Math.max(0, Math.min(255, Math.round((i - e.low) * f)))];
 			u.data.set([
@@ -2519,34 +2519,34 @@ function Gi(e) {
 			], 4 * (r * n.length + t));
 		}
 		let p = new OffscreenCanvas(u.width, u.height);
-		p.getContext("2d").putImageData(u, 0, 0), l.imageSmoothingEnabled = !1, l.fillStyle = Di("--hole"), l.fillRect(c, 0, r - c, t.length * i), l.drawImage(p, c, 0, r - c, t.length * i), l.fillStyle = Di("--text"), l.textBaseline = "middle", l.textAlign = "right", a && t.forEach((e, t) => {
+		p.getContext("2d").putImageData(u, 0, 0), c.imageSmoothingEnabled = !1, c.fillStyle = Di("--hole"), c.fillRect(l, 0, r - l, t.length * a), c.drawImage(p, l, 0, r - l, t.length * a), c.fillStyle = Di("--text"), c.textBaseline = "middle", c.textAlign = "right", o && t.forEach((e, t) => {
 			let n = e;
-			for (; n.length > 4 && l.measureText(n).width > c - 8;) n = "…" + n.slice(2);
-			l.fillText(n, c - 6, (t + .5) * i);
-		}), l.fillStyle = Di("--muted");
-		let m = Math.min(n.length, Math.max(2, Math.floor((r - c) / 110)));
+			for (; n.length > 4 && c.measureText(n).width > l - 8;) n = "…" + n.slice(2);
+			c.fillText(n, l - 6, (t + .5) * a);
+		}), c.fillStyle = Di("--muted");
+		let m = Math.min(n.length, Math.max(2, Math.floor((r - l) / 110)));
 		for (let e = 0; e < m; e++) {
-			let a = m > 1 ? Math.round(e * (n.length - 1) / (m - 1)) : 0, o = c + (a + .5) / n.length * (r - c);
-			l.textAlign = e === 0 ? "left" : e === m - 1 ? "right" : "center", l.fillText(vi(n[a]), e === 0 ? c : e === m - 1 ? r : o, t.length * i + Wi / 2 + 2);
+			let i = m > 1 ? Math.round(e * (n.length - 1) / (m - 1)) : 0, o = l + (i + .5) / n.length * (r - l);
+			c.textAlign = e === 0 ? "left" : e === m - 1 ? "right" : "center", c.fillText(vi(n[i]), e === 0 ? l : e === m - 1 ? r : o, t.length * a + Wi / 2 + 2);
 		}
 		if (e.mark !== void 0) {
-			l.strokeStyle = Di("--accent"), l.lineWidth = 2;
-			let a = (r - c) / n.length;
-			l.strokeRect(c + e.mark * a, 1, Math.max(a, 2), t.length * i - 2);
+			c.strokeStyle = Di("--accent"), c.lineWidth = 2;
+			let i = (r - l) / n.length;
+			c.strokeRect(l + e.mark * i, 1, Math.max(i, 2), t.length * a - 2);
 		}
 	};
-	requestAnimationFrame(() => o.isConnected && u()), new ResizeObserver(() => o.isConnected && Math.abs(o.width / devicePixelRatio - o.parentElement.clientWidth) > 1 && u()).observe(o);
-	let d = Array.from({ length: 9 }, (t, n) => `rgb(${Ai(n / 8, !!e.diverging).join(" ")})`), f = J("span", { class: "ramp" });
-	return f.style.background = `linear-gradient(to right, ${d.join(", ")})`, J("figure", {
+	requestAnimationFrame(() => s.isConnected && d()), new ResizeObserver(() => s.isConnected && Math.abs(s.width / devicePixelRatio - s.parentElement.clientWidth) > 1 && d()).observe(s);
+	let f = Array.from({ length: 9 }, (t, n) => `rgb(${Ai(n / 8, !!e.diverging).join(" ")})`), p = J("span", { class: "ramp" });
+	return p.style.background = `linear-gradient(to right, ${f.join(", ")})`, J("figure", {
 		class: "card",
 		"data-map": e.name
-	}, J("figcaption", {}, J("h3", {}, e.title), J("span", { class: "scale" }, r(e.low), f, r(e.high)), J("span", { class: "tools" }, mi("CSV", () => gi(e.name, ["step", ...t], Array.from(n, (n, r) => [n, ...t.map((t, n) => e.value(n, r))])), "Download the values"), mi("PNG", () => _i(e.name, o), "Download the picture"))), J("div", { class: "canvas" }, o), s);
+	}, J("figcaption", {}, J("h3", {}, e.title), J("span", { class: "scale" }, i(e.low), p, i(e.high)), J("span", { class: "tools" }, mi("CSV", () => gi(e.name, ["step", ...t], Array.from(n, (n, r) => [n, ...t.map((t, n) => e.value(n, r))])), "Download the values"), mi("PNG", () => _i(e.name, s), "Download the picture"))), J("div", { class: "canvas" }, s), c);
 }
-function Ki(e) {
-	let t = Float64Array.from([...e].filter(Number.isFinite)).sort();
-	if (!t.length) return [0, 1];
-	let n = t[Math.floor(.01 * (t.length - 1))], r = t[Math.ceil(.99 * (t.length - 1))];
-	return n < r ? [n, r] : [n - .5, n + .5];
+function Ki(e, t) {
+	let n = Float64Array.from((t ? e.map(Math.log10) : e).filter(Number.isFinite)).sort();
+	if (!n.length) return [0, 1];
+	let r = n[Math.floor(.01 * (n.length - 1))], i = n[Math.ceil(.99 * (n.length - 1))];
+	return r < i ? [r, i] : [r - .5, r + .5];
 }
 // src/layers.ts
 var qi = [
@@ -2636,12 +2636,9 @@ var na = /* @__PURE__ */ new Set([
 	"mask_changes"
 ]), ra = (e) => na.has(e) || e.endsWith("_mean") && e !== "v_mean";
 async function ia(e) {
-	let { run: t, state: n, go: r } = e, i = t.layout, a = i.stats.includes(n.stat) ? n.stat : i.stats[0], o = await Q(t, "stat", { stat: a }), s = !ra(a), c = $(o), l = Ji(e, (e) => c[e]), u = (e, t) => {
-		let n = o.rows[t * o.columns + l[e]];
-		return s ? Math.log10(n) : n;
-	}, d = Math.max(1, Math.floor(o.rows.length / 2e5)), f = [];
-	for (let e = 0; e < o.rows.length; e += d) f.push(s ? Math.log10(o.rows[e]) : o.rows[e]);
-	let [p, m] = Ki(f);
+	let { run: t, state: n, go: r } = e, i = t.layout, a = i.stats.includes(n.stat) ? n.stat : i.stats[0], o = await Q(t, "stat", { stat: a }), s = !ra(a), c = $(o), l = Ji(e, (e) => c[e]), u = (e, t) => o.rows[t * o.columns + l[e]], d = Math.max(1, Math.floor(o.rows.length / 2e5)), f = [];
+	for (let e = 0; e < o.rows.length; e += d) f.push(o.rows[e]);
+	let [p, m] = Ki(f, s);
 	return [
 		J("section", { class: "bar" }, pi("Statistic", i.stats, a, (e) => r({ stat: e }), "stat", xi), ...Yi(e, l.length)),
 		ta(o.skipped),
@@ -2653,8 +2650,8 @@ async function ia(e) {
 			value: u,
 			low: p,
 			high: m,
+			log: s,
 			unit: "",
-			shown: (e) => Y(s ? 10 ** e : e),
 			pick: (e) => r({
 				screen: "detail",
 				layer: i.variables[l[e]]
@@ -2710,15 +2707,15 @@ async function sa(e, t, n, r, i) {
 	if (!c.length || !u.length) return J("p", { class: "nothing" }, "The two runs have no step and layer in common.");
 	let d = (e, t) => {
 		let n = a.rows[c[t][1] * a.columns + u[e][1]], r = o.rows[c[t][2] * o.columns + u[e][2]];
-		return i ? Math.log10(n / r) : n - r;
+		return i ? n / r : n - r;
 	};
 	e.state.sort === "name" && u.sort((e, t) => e[0].localeCompare(t[0]));
 	let f = (e) => {
-		let t = new Map(u.map((e, t) => [e, d(t, c.length - 1)]));
-		u.sort((n, r) => e * ((t.get(n) || 0) - (t.get(r) || 0)));
+		let t = new Map(u.map((e, t) => [e, d(t, c.length - 1)])), n = (e) => Number.isNaN(t.get(e)) ? Number(i) : t.get(e);
+		u.sort((t, r) => e * (n(t) - n(r)));
 	};
 	e.state.sort === "largest value" && f(-1), e.state.sort === "smallest value" && f(1);
-	let [p, m] = Ki(u.flatMap((e, t) => c.map((e, n) => d(t, n)).filter((e, t) => t % Math.ceil(u.length * c.length / 2e5) === 0))), h = Math.max(Math.abs(p), Math.abs(m), 1e-12);
+	let [p, m] = Ki(u.flatMap((e, t) => c.map((e, n) => d(t, n)).filter((e, t) => t % Math.ceil(u.length * c.length / 2e5) === 0)), i), h = Math.max(Math.abs(p), Math.abs(m), 1e-12);
 	return Gi({
 		name: `difference_${r}`,
 		title: `${xi(r)}: ${t.name} ${i ? "/" : "−"} ${n.name}`,
@@ -2727,9 +2724,10 @@ async function sa(e, t, n, r, i) {
 		value: d,
 		low: -h,
 		high: h,
+		log: i,
 		diverging: !0,
 		unit: "",
-		shown: (e) => i ? `× ${Y(10 ** e)}` : Y(e),
+		shown: (e) => i ? `× ${Y(e)}` : Y(e),
 		pick: (t) => e.go({ layer: u[t][0] })
 	});
 }
@@ -2791,7 +2789,7 @@ async function ua(e) {
 	let { run: t, state: n, go: r } = e, i = t.layout, a = Xi(e), o = i.histograms.includes(n.of) ? n.of : i.histograms[0], s = await Q(t, "histogram", {
 		of: o,
 		variable: String(a)
-	}), c = i.edges[o], l = (e) => e === 0 ? "0" : e === s.columns - 1 ? "not finite" : e === 1 ? `< ${Y(c[1])}` : e === s.columns - 2 ? `≥ ${Y(c[c.length - 1])}` : `${Y(c[e - 1])} – ${Y(c[e])}`, u = Number(n.step ?? NaN), d = s.steps.length - 1;
+	}), c = i.edges[o], l = (e) => e === 0 ? "0" : e === s.columns - 1 ? "not finite" : e === 1 ? `< ${Y(c[0])}` : e === s.columns - 2 ? `≥ ${Y(c[c.length - 1])}` : `${Y(c[e - 2])} – ${Y(c[e - 1])}`, u = Number(n.step ?? NaN), d = s.steps.length - 1;
 	Number.isFinite(u) && s.steps.forEach((e, t) => {
 		Math.abs(e - u) < Math.abs(s.steps[d] - u) && (d = t);
 	});

@@ -8,12 +8,13 @@ interface Options {
   steps: ArrayLike<number>;
   rows: string[];
   value: (row: number, step: number) => number;
+  // The ends of the colours: logarithms, if colours follow those.
   low: number;
   high: number;
+  log?: boolean;
   diverging?: boolean;
   unit: string;
   rowHeight?: number;
-  // What a value is shown as: the map may hold logarithms.
   shown?: (value: number) => string;
   pick?: (row: number, step: number) => void;
   mark?: number;
@@ -25,6 +26,7 @@ const AXIS = 22;
 export function heatmap(options: Options): HTMLElement {
   const { rows, steps } = options;
   const shown = options.shown ?? number;
+  const end = (value: number) => shown(options.log ? 10 ** value : value);
   const height = options.rowHeight ?? Math.max(1, Math.min(20, Math.floor(520 / rows.length)));
   const labelled = height >= 11;
   const canvas = el("canvas", { class: "heat", tabindex: 0, role: "img", "aria-label": `${options.title}: ${rows.length} rows, ${steps.length} steps` });
@@ -62,7 +64,7 @@ export function heatmap(options: Options): HTMLElement {
     const scale = 255 / (options.high - options.low || 1);
     for (let row = 0; row < rows.length; row++)
       for (let step = 0; step < steps.length; step++) {
-        const value = options.value(row, step);
+        const value = options.log ? Math.log10(options.value(row, step)) : options.value(row, step);
         if (!Number.isFinite(value)) continue;
         const [r, g, b] = ramp[Math.max(0, Math.min(255, Math.round((value - options.low) * scale)))];
         cells.data.set([r, g, b, 255], 4 * (row * steps.length + step));
@@ -106,7 +108,7 @@ export function heatmap(options: Options): HTMLElement {
   return el(
     "figure",
     { class: "card", "data-map": options.name },
-    el("figcaption", {}, el("h3", {}, options.title), el("span", { class: "scale" }, shown(options.low), bar, shown(options.high)),
+    el("figcaption", {}, el("h3", {}, options.title), el("span", { class: "scale" }, end(options.low), bar, end(options.high)),
       el("span", { class: "tools" },
         button("CSV", () => saveCsv(options.name, ["step", ...rows], Array.from(steps, (step, i) => [step, ...rows.map((_, row) => options.value(row, i))])), "Download the values"),
         button("PNG", () => savePng(options.name, canvas), "Download the picture"))),
@@ -115,9 +117,9 @@ export function heatmap(options: Options): HTMLElement {
   );
 }
 
-// Where most of the values lie, so that a single one does not wash out the rest.
-export function span(values: Iterable<number>): [number, number] {
-  const kept = Float64Array.from([...values].filter(Number.isFinite)).sort();
+// Where most of the values, or of their logarithms, lie, so that a single one does not wash out the rest.
+export function span(values: number[], log: boolean): [number, number] {
+  const kept = Float64Array.from((log ? values.map(Math.log10) : values).filter(Number.isFinite)).sort();
   if (!kept.length) return [0, 1];
   const low = kept[Math.floor(0.01 * (kept.length - 1))];
   const high = kept[Math.ceil(0.99 * (kept.length - 1))];

@@ -47,21 +47,23 @@ async function differenceMap(view: View, run: Run, other: Run, stat: string, log
   const value = (row: number, step: number) => {
     const x = a.rows[steps[step][1] * a.columns + pairs[row][1]];
     const y = b.rows[steps[step][2]! * b.columns + pairs[row][2]];
-    return log ? Math.log10(x / y) : x - y;
+    return log ? x / y : x - y;
   };
   if (view.state.sort === "name") pairs.sort((x, y) => x[0].localeCompare(y[0]));
   const order = (sign: number) => {
     const last = new Map(pairs.map((pair, row) => [pair, value(row, steps.length - 1)]));
-    pairs.sort((x, y) => sign * ((last.get(x) || 0) - (last.get(y) || 0)));
+    // What is not a number counts as no difference.
+    const key = (pair: (typeof pairs)[0]) => (Number.isNaN(last.get(pair)) ? Number(log) : last.get(pair)!);
+    pairs.sort((x, y) => sign * (key(x) - key(y)));
   };
   if (view.state.sort === "largest value") order(-1);
   if (view.state.sort === "smallest value") order(1);
   const sample = pairs.flatMap((_, row) => steps.map((_, step) => value(row, step)).filter((_, i) => i % Math.ceil((pairs.length * steps.length) / 200000) === 0));
-  const [low, high] = span(sample);
+  const [low, high] = span(sample, log);
   const most = Math.max(Math.abs(low), Math.abs(high), 1e-12);
   return heatmap({
     name: `difference_${stat}`, title: `${title(stat)}: ${run.name} ${log ? "/" : "−"} ${other.name}`,
-    steps: steps.map((found) => found[0]), rows: pairs.map((found) => found[0]), value, low: -most, high: most, diverging: true, unit: "",
-    shown: (v) => (log ? `× ${number(10 ** v)}` : number(v)), pick: (row) => view.go({ layer: pairs[row][0] }),
+    steps: steps.map((found) => found[0]), rows: pairs.map((found) => found[0]), value, low: -most, high: most, log, diverging: true, unit: "",
+    shown: (v) => (log ? `× ${number(v)}` : number(v)), pick: (row) => view.go({ layer: pairs[row][0] }),
   });
 }

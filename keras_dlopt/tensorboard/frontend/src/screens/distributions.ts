@@ -18,7 +18,7 @@ export async function distributions(view: View): Promise<Node[]> {
   const edges = layout.edges[of];
   // As in format.py: zero, below, one bin for each pair of edges, above, not finite.
   const range = (bin: number) =>
-    bin === 0 ? "0" : bin === data.columns - 1 ? "not finite" : bin === 1 ? `< ${number(edges[1])}` : bin === data.columns - 2 ? `≥ ${number(edges[edges.length - 1])}` : `${number(edges[bin - 1])} – ${number(edges[bin])}`;
+    bin === 0 ? "0" : bin === data.columns - 1 ? "not finite" : bin === 1 ? `< ${number(edges[0])}` : bin === data.columns - 2 ? `≥ ${number(edges[edges.length - 1])}` : `${number(edges[bin - 2])} – ${number(edges[bin - 1])}`;
   const wanted = Number(state.step ?? NaN);
   let at = data.steps.length - 1;
   if (Number.isFinite(wanted)) data.steps.forEach((step, i) => { if (Math.abs(step - wanted) < Math.abs(data.steps[at] - wanted)) at = i; });

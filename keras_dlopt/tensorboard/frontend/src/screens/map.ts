@@ -1,6 +1,6 @@
 import { lastRow, table } from "../data";
 import { el, select } from "../dom";
-import { number, title } from "../format";
+import { title } from "../format";
 import { heatmap, span } from "../heatmap";
 import { chosenLayers, layerTools } from "../layers";
 import { skipped } from "../messages";
@@ -18,14 +18,11 @@ export async function map(view: View): Promise<Node[]> {
   const log = !isLinear(stat);
   const last = lastRow(data);
   const layers = chosenLayers(view, (layer) => last[layer]);
-  const value = (row: number, step: number) => {
-    const found = data.rows[step * data.columns + layers[row]];
-    return log ? Math.log10(found) : found;
-  };
+  const value = (row: number, step: number) => data.rows[step * data.columns + layers[row]];
   const every = Math.max(1, Math.floor(data.rows.length / 200000));
   const sample: number[] = [];
-  for (let i = 0; i < data.rows.length; i += every) sample.push(log ? Math.log10(data.rows[i]) : data.rows[i]);
-  const [low, high] = span(sample);
+  for (let i = 0; i < data.rows.length; i += every) sample.push(data.rows[i]);
+  const [low, high] = span(sample, log);
   return [
     el("section", { class: "bar" },
       select("Statistic", layout.stats, stat, (name) => go({ stat: name }), "stat", title), ...layerTools(view, layers.length)),
@@ -33,7 +30,7 @@ export async function map(view: View): Promise<Node[]> {
     layers.length
       ? heatmap({
           name: `map_${stat}`, title: title(stat), steps: data.steps, rows: layers.map((layer) => layout.variables[layer]),
-          value, low, high, unit: "", shown: (v) => number(log ? 10 ** v : v),
+          value, low, high, log, unit: "",
           pick: (row) => go({ screen: "detail", layer: layout.variables[layers[row]] }),
         })
       : el("p", { class: "nothing" }, "No layer's name contains this. Clear the search to see all."),
