@@ -387,6 +387,23 @@ def test_data_refused():
         distribute.dataset(singles, 4, drop_remainder=False)
 
 
+@both_backends
+@ON_JAX
+def test_jax_shards_all_data_of_a_run_alike():
+    """For it is one setting of the distribution, for training and validation data, whenever they are read."""
+    import tensorflow as tf
+
+    singles = tf.data.Dataset.range(10)
+    for first, second in (("off", "data"), ("data", "off")):
+        strategy = keras.distribution.DataParallel(devices=["cpu:0", "cpu:1"])
+        plan.remember(Plan(strategy, "cpu", 2, 2, 0))
+        for _ in range(2):
+            assert len(next(iter(distribute.dataset(singles, 4, shard=first)))) == (2 if first == "off" else 4)
+        with pytest.raises(ValueError, match=rf"dataset\(shard=...\)` must be '{first}', as before"):
+            distribute.dataset(singles, 4, shard=second)
+        assert strategy.auto_shard_dataset == (first == "data")
+
+
 FRESH = """
 import os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
