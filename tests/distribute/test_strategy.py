@@ -1,6 +1,8 @@
 """The helper: what it chooses, what it refuses, and what goes with it."""
 
+import importlib.util
 import os
+import pathlib
 import subprocess
 import sys
 import textwrap
@@ -402,6 +404,18 @@ def test_jax_shards_all_data_of_a_run_alike():
         with pytest.raises(ValueError, match=rf"dataset\(shard=...\)` must be '{first}', as before"):
             distribute.dataset(singles, 4, shard=second)
         assert strategy.auto_shard_dataset == (first == "data")
+
+
+@both_backends
+def test_the_smoke_test_for_tpus_trains_on_whole_batches(monkeypatch, capsys):
+    path = pathlib.Path(__file__).parents[2] / "examples" / "tpu_smoke.py"
+    spec = importlib.util.spec_from_file_location("tpu_smoke", path)
+    smoke = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(smoke)
+    assert [len(each) for each in smoke.digits(512)] == [1536, 1536]
+    monkeypatch.setattr(sys, "argv", ["tpu_smoke.py"])
+    smoke.main()
+    assert capsys.readouterr().out.startswith("No TPU here: `strategy('tpu')`: ")
 
 
 FRESH = """
