@@ -16,6 +16,9 @@ from keras_dlopt.callbacks.resume.data_position import go_to, pass_over
 from keras_dlopt.callbacks.resume.preemption import Preemption
 from keras_dlopt.callbacks.resume.store import Store
 from keras_dlopt.callbacks.resume.writing import Writing
+from keras_dlopt.distribute import is_chief
+from keras_dlopt.distribute.agreement import from_chief
+from keras_dlopt.distribute.plan import last
 
 
 class ResumeExactly(Callback):
@@ -41,11 +44,15 @@ class ResumeExactly(Callback):
     SIGTERM, which a cloud sends to a machine that it takes away, ends the step, writes a checkpoint, and ends the
     process with `exit_code`, for a supervisor to start it again.
 
+    Of several workers the first writes; all read its newest checkpoint, so the folder must be one that all see. They
+    stop for it at the same batch, and wait if the one before is still being written; after SIGTERM none is written.
+
     A folder belongs to one call of `fit`: remove it to begin anew. It must be the last callback of the list.
 
     Args:
         path: a folder, local or one that TensorFlow can write, such as `"gs://bucket/run"`.
-        every: seconds from one checkpoint to the next, > 0. Defaults to 60.
+        every: seconds from one checkpoint to the next, > 0; with several workers as many batches as the chief had in
+            that time, the first checkpoint after one. Defaults to 60.
         every_steps: a number of batches instead, >= 1; `every` is then unused. The next execution's end counts.
         keep: how many checkpoints stay, >= 1. Defaults to 3.
         grace: seconds that a checkpoint after SIGTERM may take, > 0; if no step ends in that time, the process ends
@@ -54,7 +61,7 @@ class ResumeExactly(Callback):
 
     Raises:
         ValueError: if an argument is out of its range; when the run begins, if the model is not built, another
-            callback comes behind, or the folder belongs to another run.
+            callback comes behind, or the folder belongs to another run or is not seen by all workers.
 
     Example: a run that ends in the middle, and goes on.
 
@@ -111,8 +118,12 @@ class ResumeExactly(Callback):
         self._at_start = {name: run_state.read_attributes(callback) for name, callback in self._others.items()}
         self._first_epoch = None
         self._batches = 0
+        made = last()
+        self._workers = 1 if made is None else made.workers
+        # Workers read at the same batches, for that takes all of them: without a number of batches they begin with one.
+        self._batches_apart = self._every_steps or (1 if self._workers > 1 else None)
         self._writing.wait_for_all()
-        self._saved = self._store.newest()
+        self._saved = self._newest()
         if self._saved is not None:
             self.model._initial_epoch = self._saved["epoch"]
         self._wait_from_now()
@@ -132,34 +143,50 @@ class ResumeExactly(Callback):
         per_execution = self._epoch_iterator.steps_per_execution
         self._batches += per_execution
         if self._preemption.came:
-            self._end_early(batch, logs)
-        if self._is_due() and self._writing.idle and not self.model.stop_training:
+            if self._workers == 1:  # the others may be at another batch
+                self._writing.wait()
+                self._save((batch + 1) // per_execution, logs)
+            self._end()
+        if self._is_due() and not self.model.stop_training:
             self._save((batch + 1) // per_execution, logs)
 
     def on_test_batch_end(self, batch, logs=None):
         if self._preemption.came:  # the metrics of the epoch are gone: the last checkpoint it is
-            self._writing.wait()
-            raise SystemExit(self._exit_code)
+            self._end()
 
     def on_train_end(self, logs=None):
         self._writing.wait()
         self._preemption.stop()
 
+    def _newest(self):
+        """The newest checkpoint, on all workers the one that the chief finds."""
+        saved = self._store.newest() if is_chief() else None
+        step = from_chief(saved["batches"] if saved is not None else 0)
+        if is_chief() or not step:
+            return saved
+        if step not in self._store.steps():
+            accepted = f"a folder that all workers see; the chief's checkpoint after {step} batches is not in it here"
+            raise invalid("ResumeExactly", "path", self._store.path, accepted)
+        return self._store.read(step)
+
     def _is_due(self):
-        if self._every_steps is not None:
-            return self._batches - self._last_batches >= self._every_steps
-        return time.monotonic() - self._last_time >= self._every
+        if self._batches_apart is None:
+            due = time.monotonic() - self._last_time >= self._every
+        else:
+            due = self._batches - self._last_batches >= self._batches_apart
+        return due and (self._writing.idle or self._workers > 1)
 
     def _wait_from_now(self):
         self._last_batches, self._last_time = self._batches, time.monotonic()
 
-    def _end_early(self, batch, logs):
-        self._writing.wait()
-        self._save((batch + 1) // self._epoch_iterator.steps_per_execution, logs)
+    def _end(self):
         self._writing.wait()
         raise SystemExit(self._exit_code)
 
     def _save(self, executions, logs):
+        if self._workers > 1 and self._every_steps is None:
+            batches_a_second = (self._batches - self._last_batches) / (time.monotonic() - self._last_time)
+            self._batches_apart = from_chief(min(max(1, int(self._every * batches_a_second)), 2**30))
         if keras.backend.backend() == "jax":
             self.model.jax_state_sync()  # during an epoch the trainer holds the state
         callbacks = {name: run_state.read_callback(c, self._at_start[name]) for name, c in self._others.items()}
@@ -175,7 +202,8 @@ class ResumeExactly(Callback):
             "callbacks": callbacks,
         }
         flushes = [callback.flush for callback in self._others.values() if hasattr(callback, "flush")]
-        self._writing.start(self._batches, state, flushes)
+        if is_chief():
+            self._writing.start(self._batches, state, flushes)
         self._wait_from_now()
 
     def _restore(self, saved):

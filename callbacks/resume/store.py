@@ -42,11 +42,15 @@ class Store:
         for old in self.steps()[: -self.keep]:
             self._files.remove(self._file(old))
 
+    def read(self, step):
+        """The state in the file of that step."""
+        return decode(self._files.read(self._file(step)))
+
     def newest(self):
         """The state in the newest file that is whole, or `None`. Files that are torn are removed, with a warning."""
         for step in reversed(self.steps()):
             try:
-                return decode(self._files.read(self._file(step)))
+                return self.read(step)
             except Corrupted as error:
                 warnings.warn(f"ResumeExactly: {self._file(step)} is left out: {error}.", stacklevel=3)
                 self._files.remove(self._file(step))

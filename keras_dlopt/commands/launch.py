@@ -21,6 +21,12 @@ def launch(parser):
         if not arguments.module and not os.path.isfile(arguments.script):
             raise Refused(f"SCRIPT must be a file. Received: {arguments.script!r}")
         script = ["-m", arguments.script] if arguments.module else [arguments.script]
-        return launch.launch([sys.executable, *script, *arguments.arguments], arguments.workers)
+        try:
+            code = launch.launch([sys.executable, *script, *arguments.arguments], arguments.workers)
+        except ValueError as reason:
+            raise Refused(str(reason)) from reason
+        if code == launch.BROKEN_PIPE:  # Python would say at its end that it cannot write
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code
 
     return run

@@ -27,8 +27,10 @@ class Cluster:
 
     def __post_init__(self):
         for worker in self.workers:
-            if not isinstance(worker, str) or not re.fullmatch(r".+:[0-9]{1,5}", worker):
-                raise ValueError(f"{self.source}: a worker must be 'host:port'. Received: {worker!r}")
+            found = isinstance(worker, str) and re.fullmatch(r".+:([0-9]{1,5})", worker)
+            if not found or int(found[1]) > 65535:
+                accepted = "'host:port', the port at most 65535"
+                raise ValueError(f"{self.source}: a worker must be {accepted}. Received: {worker!r}")
         if len(set(self.workers)) < len(self.workers):
             raise ValueError(f"{self.source}: two workers share an address. Received: {', '.join(self.workers)}")
         if not isinstance(self.index, int) or not 0 <= self.index < len(self.workers):
@@ -121,7 +123,7 @@ def _from_kubernetes(environ):
         subdomain = environ.get("JOBSET_SUBDOMAIN") or jobset
     else:
         job, subdomain = (_text(environ, key, where) for key in ("JOB_NAME", "JOB_SUBDOMAIN"))
-    port = int(environ.get("KERAS_DLOPT_PORT") or PORT)
+    port = _number(environ, "KERAS_DLOPT_PORT", where) if environ.get("KERAS_DLOPT_PORT") else PORT
     return Cluster(tuple(f"{job}-{i}.{subdomain}:{port}" for i in range(count)), index, where)
 
 

@@ -19,13 +19,15 @@ def dataset(data, batch=None, *, drop_remainder=True, shard="data"):
             small for all replicas gives some of them nothing, and BatchNormalization NaN.
         shard: how several workers share the data: "data" (each reads everything and takes its share, so nothing is
             lost or seen twice), "file" (each reads its own files; at least one a worker) or "off" (each worker's data
-            are its own already; the batch is still the global one, of which it gives its share).
+            are its own already; the batch is still the global one, of which it gives its share). On JAX "data" or
+            "off", the same for all data of a run.
 
     Returns:
         The dataset.
 
     Raises:
-        ValueError: if the global batch cannot be known or does not divide by the number of replicas.
+        ValueError: if the global batch cannot be known or does not divide by the number of replicas, or several
+            workers on JAX shard some data in another way than others.
 
     Example:
 
@@ -68,6 +70,10 @@ def dataset(data, batch=None, *, drop_remainder=True, shard="data"):
     if jax_workers > 1:
         if shard == "file":
             raise invalid("dataset", "shard", shard, "'data' or 'off' on JAX")
+        if made.shard not in (None, shard):
+            accepted = f"{made.shard!r}, as before: on JAX all data of a run are sharded in one way"
+            raise invalid("dataset", "shard", shard, accepted)
+        made.shard = shard
         made.strategy.auto_shard_dataset = shard == "data"
     why = f"{size // made.replicas} a replica; a smaller last one is {'left out' if drop_remainder else 'kept'}"
     made.note("data", f"batches of {size}, sharded by {shard}", why)

@@ -10,6 +10,9 @@ import sys
 import threading
 import time
 
+from keras_dlopt.arguments import invalid
+
+BROKEN_PIPE = 128 + signal.SIGPIPE
 _GRACE = 5.0  # seconds between asking a worker to end and killing it
 
 
@@ -22,12 +25,16 @@ def launch(command, workers, environ=None, out=None):
     Args:
         command: program and arguments.
         workers: number of processes, >= 1.
-        environ: their environment; by default this process's. `CUDA_VISIBLE_DEVICES`, if it lists as many GPUs as
-            workers or more, is shared out.
+        environ: their environment; by default this process's. The GPUs that `CUDA_VISIBLE_DEVICES` lists, or without
+            it all of this machine, are shared out.
         out: where lines go; by default standard output.
 
     Returns:
-        0 if all workers ended well, else the exit code of the first that did not (128 + n for one that signal n ended).
+        0 if all workers ended well, else the exit code of the first that did not (128 + n for one that signal n ended);
+        141 if nobody reads `out` any more.
+
+    Raises:
+        ValueError: if there are GPUs, but fewer than workers.
 
     Example:
 
@@ -40,8 +47,14 @@ def launch(command, workers, environ=None, out=None):
     """
     environ = dict(os.environ if environ is None else environ)
     out = sys.stdout if out is None else out
+    gpus = _gpus(environ)
+    if gpus and len(gpus) < workers:
+        accepted = f"at most {len(gpus)}, the number of GPUs; CUDA_VISIBLE_DEVICES=-1 leaves them alone"
+        raise invalid("launch", "workers", workers, accepted)
+    if gpus:
+        environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     addresses = _free_addresses(workers)
-    processes, readers, lock = [], [], threading.Lock()
+    processes, readers, errors, lock = [], [], [], threading.Lock()
     with _ending_on_sigterm():
         try:
             for index in range(workers):
@@ -55,11 +68,10 @@ def launch(command, workers, environ=None, out=None):
                     start_new_session=True,  # so that Ctrl-C reaches the workers through us, once
                 )
                 processes.append(process)
-                readers.append(
-                    threading.Thread(target=_copy, args=(process.stdout, f"[{index}] ", out, lock), daemon=True)
-                )
+                copied = process.stdout, f"[{index}] ", out, lock, errors
+                readers.append(threading.Thread(target=_copy, args=copied, daemon=True))
                 readers[-1].start()
-            code = _wait(processes)
+            code = _wait(processes, errors)
         except KeyboardInterrupt:
             _end(processes, signal.SIGINT)
             raise
@@ -67,7 +79,9 @@ def launch(command, workers, environ=None, out=None):
             _end(processes, signal.SIGTERM)
             for reader in readers:
                 reader.join(timeout=_GRACE)
-    return code
+    if errors and not isinstance(errors[0], BrokenPipeError):
+        raise errors[0]
+    return BROKEN_PIPE if errors else code
 
 
 def worker_environment(environ, addresses, index):
@@ -80,11 +94,26 @@ def worker_environment(environ, addresses, index):
     """
     config = {"cluster": {"worker": list(addresses)}, "task": {"type": "worker", "index": index}}
     own = {"TF_CONFIG": json.dumps(config), "KERAS_DLOPT_STRATEGY": "multi_worker", "PYTHONUNBUFFERED": "1"}
-    gpus = [gpu for gpu in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu not in ("", "-1")]
+    gpus = _listed(environ.get("CUDA_VISIBLE_DEVICES", ""))
     share = len(gpus) // len(addresses)
     if share:
         own["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[index * share : (index + 1) * share])
     return {**environ, **own}
+
+
+def _listed(gpus):
+    return [gpu for gpu in gpus.split(",") if gpu not in ("", "-1")]
+
+
+def _gpus(environ):
+    """The GPUs there are for the workers."""
+    if "CUDA_VISIBLE_DEVICES" in environ:
+        return _listed(environ["CUDA_VISIBLE_DEVICES"])
+    try:
+        lines = subprocess.run(["nvidia-smi", "-L"], env=environ, capture_output=True, text=True).stdout.splitlines()
+    except OSError:
+        return []
+    return [str(i) for i in range(sum(line.startswith("GPU ") for line in lines))]
 
 
 def _free_addresses(count):
@@ -96,15 +125,19 @@ def _free_addresses(count):
         return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
 
 
-def _copy(lines, prefix, out, lock):
-    for line in lines:
-        with lock:
-            out.write(prefix + line.rstrip("\n") + "\n")
-            out.flush()
+def _copy(lines, prefix, out, lock, errors):
+    try:
+        for line in lines:
+            with lock:
+                out.write(prefix + line.rstrip("\n") + "\n")
+                out.flush()
+    except OSError as error:  # without a reader the worker would wait for one without end
+        errors.append(error)
 
 
-def _wait(processes):
-    while True:
+def _wait(processes, errors):
+    """The first exit code that is not 0, else 0; `None` if the output cannot be written any more."""
+    while not errors:
         codes = [process.poll() for process in processes]
         failed = [code for code in codes if code]
         if failed:

@@ -31,6 +31,7 @@ class Plan:
         workers: processes that train together.
         index: which of them this is; the first is the chief.
         deterministic: whether a run was asked to be repeatable bit for bit.
+        shard: how several workers on JAX share all their data, once `dataset` was told; see there.
         choices: what was chosen and why, a list of `Choice`.
     """
 
@@ -40,6 +41,7 @@ class Plan:
     workers: int = 1
     index: int = 0
     deterministic: bool = False
+    shard: str | None = None
     choices: list[Choice] = dataclasses.field(default_factory=list)
 
     def note(self, what, chosen, why, change=""):

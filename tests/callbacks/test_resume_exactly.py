@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from keras_dlopt import callbacks
+from keras_dlopt.callbacks import resume_exactly
 from keras_dlopt.callbacks.callback import Callback
 from keras_dlopt.callbacks.resume.store import Store
 
@@ -292,6 +293,14 @@ def test_another_model_is_refused(tmp_path):
     run(tmp_path, cut=9)
     with pytest.raises(ValueError, match="has .* variables|is another there"):
         run(tmp_path, optimizer=keras.optimizers.SGD)
+
+
+def test_a_folder_that_only_the_chief_sees_is_refused(tmp_path, monkeypatch):
+    """What a second worker is told; tests/distribute/test_workers.py has two real ones."""
+    monkeypatch.setattr(resume_exactly, "is_chief", lambda: False)
+    monkeypatch.setattr(resume_exactly, "from_chief", lambda number: 7)
+    with pytest.raises(ValueError, match="a folder that all workers see; the chief's checkpoint after 7 batches"):
+        run(tmp_path)
 
 
 def test_arguments():

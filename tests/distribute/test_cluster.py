@@ -85,7 +85,8 @@ REFUSED = [
     ({"TF_CONFIG": "{"}, "TF_CONFIG: not JSON"),
     ({"TF_CONFIG": "[]"}, "TF_CONFIG: must be an object"),
     (tf_config({"worker": "a:1"}, "worker", 0), "'worker' must be a list"),
-    (tf_config({"worker": ["a"]}, "worker", 0), "a worker must be 'host:port'. Received: 'a'"),
+    (tf_config({"worker": ["a"]}, "worker", 0), "a worker must be 'host:port', the port at most 65535. Received: 'a'"),
+    (tf_config({"worker": ["a:65536"]}, "worker", 0), "the port at most 65535. Received: 'a:65536'"),
     (tf_config({"worker": ["a:1", "a:1"]}, "worker", 0), "two workers share an address"),
     (tf_config({"worker": ["a:1"]}, "worker", 1), "task 'worker' has 1 members; its index cannot be 1"),
     (tf_config({"worker": ["a:1"]}, "worker", None), "its index cannot be None"),
@@ -105,6 +106,8 @@ REFUSED = [
     (JOBSET | {"JOB_COMPLETION_INDEX": "2"}, "the index must be a whole number from 0 to 1: 2"),
     (JOBSET | {"REPLICATED_JOB_NAME": ""}, "REPLICATED_JOB_NAME is not set"),
     (JOBSET | {"JOBSET_NAME": ""}, "JOB_NAME is not set"),
+    (JOBSET | {"KERAS_DLOPT_PORT": "x"}, "KERAS_DLOPT_PORT must be a whole number. Received: 'x'"),
+    (JOBSET | {"KERAS_DLOPT_PORT": "99999"}, "the port at most 65535. Received: 'run-workers-0-0.run:99999'"),
 ]
 
 

@@ -80,6 +80,29 @@ def test_ctrl_c_ends_all(how, code, tmp_path):
             os.kill(pid, 0)
 
 
+def test_when_the_reader_goes_away_all_end(tmp_path):
+    script = tmp_path / "talks.py"
+    script.write_text("while True: print('x' * 1000)")
+    command = [sys.executable, "-m", "keras_dlopt.cli", "launch", "--workers", "2", str(script)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline().endswith("x\n")
+    process.stdout.close()
+    try:
+        assert process.wait(timeout=20) == 141
+    finally:
+        process.terminate()
+    assert process.stderr.read() == ""
+
+
+def test_a_full_disk_is_an_error():
+    code = [sys.executable, "-c", "while True: print('x' * 1000)"]
+    with open("/dev/full", "w") as full, pytest.raises(OSError, match="No space left"):
+        try:
+            launch(code, 1, out=full)
+        finally:
+            full.buffer.raw.close()  # with what could not be written
+
+
 def test_the_command_line_runs_scripts_and_modules(tmp_path, capfd):
     script = tmp_path / "says.py"
     script.write_text("import sys; print(sys.argv[1:])")
@@ -91,9 +114,32 @@ def test_the_command_line_runs_scripts_and_modules(tmp_path, capfd):
 
 @pytest.mark.parametrize(
     "gpus, workers, shares",
-    [("0,1,2,3", 2, ["0,1", "2,3"]), ("4,6,7", 2, ["4", "6"]), ("0", 2, ["0", "0"]), ("-1", 2, ["-1", "-1"])],
+    [("0,1,2,3", 2, ["0,1", "2,3"]), ("4,6,7", 2, ["4", "6"]), ("", 2, ["", ""]), ("-1", 2, ["-1", "-1"])],
 )
 def test_gpus_are_shared_out(gpus, workers, shares):
     addresses = [f"a:{i}" for i in range(workers)]
     environs = [worker_environment({"CUDA_VISIBLE_DEVICES": gpus}, addresses, i) for i in range(workers)]
     assert [environ["CUDA_VISIBLE_DEVICES"] for environ in environs] == shares
+
+
+# What `nvidia-smi -L` prints where there are two GPUs, the first of them divided.
+TWO_GPUS = """GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-0a1b)
+  MIG 3g.20gb     Device  0: (UUID: MIG-2c3d)
+GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-4e5f)
+"""
+
+
+def test_gpus_are_counted_and_too_few_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    shows = "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES'))"
+    assert run(shows)[:2] == (0, ["[0] None", "[1] None"])
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text(f"#!/bin/sh\n[ $1 = -L ] && /bin/cat << END\n{TWO_GPUS}END\n")
+    smi.chmod(0o755)
+    assert run(shows)[:2] == (0, ["[0] 0", "[1] 1"])
+    assert run(shows, 3, CUDA_VISIBLE_DEVICES="-1")[:2] == (0, ["[0] -1", "[1] -1", "[2] -1"])
+    assert cli.main(["launch", "--workers", "3", __file__]) == 2
+    assert "`launch(workers=...)` must be at most 2, the number of GPUs;" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="at most 1, the number of GPUs; CUDA_VISIBLE_DEVICES=-1 leaves them alone"):
+        run(shows, CUDA_VISIBLE_DEVICES="7")

@@ -1,6 +1,8 @@
 """The helper: what it chooses, what it refuses, and what goes with it."""
 
+import importlib.util
 import os
+import pathlib
 import subprocess
 import sys
 import textwrap
@@ -385,6 +387,35 @@ def test_data_refused():
     follow("tpu")
     with pytest.raises(ValueError, match=r"drop_remainder=...\)` must be True on a TPU"):
         distribute.dataset(singles, 4, drop_remainder=False)
+
+
+@both_backends
+@ON_JAX
+def test_jax_shards_all_data_of_a_run_alike():
+    """For it is one setting of the distribution, for training and validation data, whenever they are read."""
+    import tensorflow as tf
+
+    singles = tf.data.Dataset.range(10)
+    for first, second in (("off", "data"), ("data", "off")):
+        strategy = keras.distribution.DataParallel(devices=["cpu:0", "cpu:1"])
+        plan.remember(Plan(strategy, "cpu", 2, 2, 0))
+        for _ in range(2):
+            assert len(next(iter(distribute.dataset(singles, 4, shard=first)))) == (2 if first == "off" else 4)
+        with pytest.raises(ValueError, match=rf"dataset\(shard=...\)` must be '{first}', as before"):
+            distribute.dataset(singles, 4, shard=second)
+        assert strategy.auto_shard_dataset == (first == "data")
+
+
+@both_backends
+def test_the_smoke_test_for_tpus_trains_on_whole_batches(monkeypatch, capsys):
+    path = pathlib.Path(__file__).parents[2] / "examples" / "tpu_smoke.py"
+    spec = importlib.util.spec_from_file_location("tpu_smoke", path)
+    smoke = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(smoke)
+    assert [len(each) for each in smoke.digits(512)] == [1536, 1536]
+    monkeypatch.setattr(sys, "argv", ["tpu_smoke.py"])
+    smoke.main()
+    assert capsys.readouterr().out.startswith("No TPU here: `strategy('tpu')`: ")
 
 
 FRESH = """

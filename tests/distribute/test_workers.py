@@ -111,6 +111,9 @@ def test_jax_in_two_processes_has_the_losses_of_one_device(folder, devices):
     saved = keras.saving.load_model(folder / "jax.keras").get_weights()[0]
     np.testing.assert_array_equal(saved, workers[0]["weights"])
     np.testing.assert_array_equal(workers[1]["weights"], workers[0]["weights"])
+    for worker in workers:  # after a break in the second of three epochs
+        np.testing.assert_allclose(worker["resumed"], devices["1"]["Keras's Adam"], rtol=1e-5)
+    assert workers[0]["writes"] and not workers[1]["writes"]
 
 
 def test_validation_metrics_and_callbacks_are_those_of_one_device(devices, two):
@@ -149,6 +152,10 @@ def test_a_killed_worker_ends_the_others_and_the_next_launch_goes_on(devices, tw
     assert three[0] == 0
     for worker in three[1]:
         np.testing.assert_allclose(worker["resumed"], devices["long"][3:], rtol=1e-5)
+        np.testing.assert_allclose(worker["resumed exactly"], devices["long"], rtol=1e-5)
+    # The second worker died after batch 11, when the checkpoint of batch 9 was written, and that of 10 perhaps.
+    assert three[1][0]["writes"][0] in (10, 11) and three[1][0]["writes"][-1] == 18
+    assert [worker["writes"] for worker in three[1][1:]] == [[], []]
 
 
 def test_keras_still_needs_each_mend(two):

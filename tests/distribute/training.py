@@ -6,6 +6,7 @@ PLACE is "devices" (1, 2 and 4 of one process; on JAX only 4) or "workers" (this
 was found is written to a file in FOLDER.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import numpy as np
 from keras import layers
 
 from keras_dlopt import callbacks, distribute, optimizers
+from keras_dlopt.callbacks.resume.store import Store
 from keras_dlopt.distribute.plan import last
 from keras_dlopt.optimizers.table import TABLE
 
@@ -100,6 +102,24 @@ def kinds_of_data(strategy):
     }
 
 
+def resuming(folder):
+    """`ResumeExactly` after every batch, as the chief finds that `every` asks for."""
+    return callbacks.ResumeExactly(f"{folder}/exact", every=1e-3)
+
+
+def breaking_off(strategy, folder, data):
+    """The losses of a run of three epochs that breaks off in the second and goes on, for workers on JAX."""
+
+    class Breaks(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if int(self.model.optimizer.iterations) == 4:
+                raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt):
+        fit(compiled(strategy, keras.optimizers.Adam), data, None, callbacks=[Breaks(), resuming(folder)])
+    return fit(compiled(strategy, keras.optimizers.Adam), data, None, callbacks=[resuming(folder)])["loss"]
+
+
 def long_run(strategy, *used):
     """Six epochs, for a run that is interrupted; momentum, so that the optimizer's state matters."""
     return fit(compiled(strategy, optimizers.Adam), epochs=6, callbacks=used)["loss"]
@@ -145,6 +165,8 @@ def _devices(count):
 
 def on_workers(folder):
     strategy = distribute.strategy()
+    writes, upstream = [], Store.write
+    Store.write = lambda store, number, state: (writes.append(number), upstream(store, number, state))
     if keras.backend.backend() == "jax":
         import tensorflow as tf
 
@@ -152,7 +174,8 @@ def on_workers(folder):
         model = compiled(strategy, keras.optimizers.Adam)
         found = {"losses": {"Keras's Adam": fit(model, data, None)["loss"]}}
         model.save(f"{folder}/jax.keras")
-        return found | {"weights": model.get_weights()[0].tolist()}
+        found["resumed"] = breaking_off(strategy, f"{folder}/jax", data)
+        return found | {"weights": model.get_weights()[0].tolist(), "writes": writes}
     backup = keras.callbacks.BackupAndRestore(f"{folder}/backup")
     found = {"losses": losses(strategy), "chief": distribute.is_chief()}
     if last().workers == 2:
@@ -160,9 +183,10 @@ def on_workers(folder):
         found["data"] = kinds_of_data(strategy)
         found["without"] = without_each_mend(strategy)
         write(found, f"{folder}/tensorflow-workers-2-{last().index}.json")
-        long_run(strategy, backup, Dies())
+        long_run(strategy, backup, Dies(), resuming(folder))
     found["resumed"] = long_run(strategy, backup)
-    return found
+    found["resumed exactly"] = long_run(strategy, resuming(folder))
+    return found | {"writes": writes}
 
 
 def write(found, path):
