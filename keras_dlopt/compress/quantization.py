@@ -294,13 +294,12 @@ def _checked_graph(model, skip):
         raise invalid("quantize_aware", "model", model, f"a model that is not quantized yet, as `{quantized[0]}` is")
     found = list(graphs.all_nodes(graph))
     skip = _checked_skip(skip, list(dict.fromkeys(node.operation for node in found)))
-    reasons = {node.operation.name: refusal(node) for node in found if not _chosen(node.operation, skip)}
     names = {}
-    for name, reason in reasons.items():
-        if reason:
-            names.setdefault(reason, []).append(f"`{name}`")
+    for node in found:
+        if not _chosen(node.operation, skip) and (reason := refusal(node)):
+            names.setdefault(reason, {})[f"`{node.operation.name}`"] = None  # once, however often it is called
     if names:
-        listed = "; ".join(f"{reason}: {_shown(found)}" for reason, found in names.items())
+        listed = "; ".join(f"{reason}: {_shown(list(found))}" for reason, found in names.items())
         accepted = f"made of layers with an 8-bit form, which these lack (`skip` leaves them in float32): {listed}"
         raise invalid("quantize_aware", "model", model, accepted)
     nested = any(isinstance(node.operation, keras.Model) for node in graphs.nodes(graph))

@@ -346,6 +346,10 @@ REFUSED = {
     "unknown layer": (lambda: chain((4,), Own(name="mine")), "Own: `mine`"),
     "two unknown layers": (lambda: chain((4,), Own(name="m1"), Own(name="m2")), "Own: `m1`, `m2`"),
     "unknown layer in a model inside": (lambda: chain((4,), chain((4,), Own(name="mine"))), "Own: `mine`"),
+    "the name of another layer": (
+        lambda: chain((4,), chain((4,), layers.Dense(3, "elu", name="d")), layers.Dense(2, name="d")),
+        "Dense with activation elu: `d`",
+    ),
     "mask": (lambda: chain((4,), layers.Embedding(9, 3, mask_zero=True, name="words")), "with mask_zero: `words`"),
     "causal mask": (lambda: with_attention(use_causal_mask=True), "MultiHeadAttention with a mask: `heads`"),
     "attention scores": (lambda: with_attention(return_attention_scores=True), "that returns its scores: `heads`"),
