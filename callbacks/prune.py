@@ -159,9 +159,7 @@ class Prune(Callback):
         # Not a method of this callback, which would keep it alive.
         find = functools.partial(_units, self.model, self._choice, self._cut, plan, self._ranking)
         if self._is_built():
-            weights = patterns.weights_of(find())  # refuses what cannot be pruned
-            if plan is not None:
-                refuse_pruned(weights, plan.final, "Prune")
+            find()  # refuses what cannot be pruned
         self._masks = Masks(find, plan, self._ranking, self._criterion)
         self._masks.run = self.params  # all callbacks of a run are given the same object
         self._leave_one_to_a_weight()
@@ -228,6 +226,7 @@ def _units(model, choice, cut, plan, ranking):
             raise invalid("Prune.keep", "model", model, "a model with zeros in the weights that can be pruned")
     else:
         kept_table(units, plan.sparsities[-1:], ranking)
+        refuse_pruned(patterns.weights_of(units), plan.final, "Prune")
     return units
 
 

@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_dlopt.arguments import invalid
 from keras_dlopt.compress import patterns
-from keras_dlopt.compress.sparsity import TOLERANCE, kept_counts
+from keras_dlopt.compress.sparsity import TOLERANCE, kept_counts, values_of
 from keras_dlopt.step import Observer
 
 RANKINGS = ("layer", "global")
@@ -49,7 +49,7 @@ def _check_m_of_n(units, goal, where):
 
 def refuse_pruned(weights, sparsity, where):
     """Raises `ValueError` if `weights` have more zeros than asked for: pruning does not bring weights back."""
-    arrays = [ops.convert_to_numpy(weight) for weight in weights]
+    arrays = [values_of(weight) for weight in weights]
     # A kernel that is zero throughout was initialised so.
     zeros = sum(int(np.sum(array == 0)) for array in arrays if array.any()) / sum(array.size for array in arrays)
     if zeros > sparsity + TOLERANCE:
@@ -88,7 +88,7 @@ class Masks(Observer):
         self.ranking = ranking
         self.moving = criterion == "movement" and plan is not None
         self.weights = None
-        self._start = 0
+        self._start, self._fresh = 0, False
 
     def build(self, optimizer, variables):
         self.units = self.find()
@@ -102,6 +102,8 @@ class Masks(Observer):
         if self.moving:
             self.hidden = [self.add_variable(w.shape, w.dtype, name="hidden") for w in self.weights]
             self.scores = [self.add_variable(w.shape, name="movement") for w in self.weights]
+        if self._fresh:
+            self._take_zeros(self._start)
 
     def start_at(self, step, fresh=False):
         """Counts on from `step`: a resumed run starts at a later epoch, a loss scale may have skipped steps.
@@ -110,8 +112,8 @@ class Masks(Observer):
             step: number of steps made.
             fresh: whether this is the start of a run: the masks are those of the weights as they are now.
         """
-        self._start = step
-        if self.weights is None:
+        self._start, self._fresh = step, fresh
+        if self.weights is None:  # the first step builds it
             return
         if self.plan is not None:
             self.step.assign(step)
@@ -119,7 +121,7 @@ class Masks(Observer):
             self._take_zeros(step)
 
     def _take_zeros(self, step):
-        alive = [unit.alive([ops.convert_to_numpy(w) for w in unit.weights]) for unit in self.units]
+        alive = [unit.alive([values_of(w) for w in unit.weights]) for unit in self.units]
         due = 0 if self.plan is None else int(np.sum(self.plan.steps <= step))
         exact = self.plan is None or (due and sum(map(np.sum, alive)) == self._kept[due - 1].sum())
         if exact and self.plan is not None:

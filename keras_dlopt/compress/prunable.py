@@ -58,7 +58,7 @@ def prunable_weights(model, skip=(), only=(), depthwise=False, where="Prune"):
     found = {}
     for layer in model._flatten_layers():
         for kind, names in [*PRUNABLE.items(), *(DEPTHWISE.items() if depthwise else ())]:
-            if isinstance(layer, kind):
+            if isinstance(layer, kind) and layer.built:
                 for name in names:
                     weight = getattr(layer, name)
                     # The kernel of a layer with LoRA or a quantized kernel is computed, not a variable.

@@ -104,5 +104,11 @@ def kept_counts(sizes, sparsity):
 
 def sparsity_of(weights):
     """Share of zeros in a list of weights."""
-    arrays = [ops.convert_to_numpy(weight) for weight in weights]
+    arrays = [values_of(weight) for weight in weights]
     return sum(int(np.sum(array == 0)) for array in arrays) / sum(array.size for array in arrays)
+
+
+def values_of(weight):
+    """The values of a weight; ones, if it is made in a step that TensorFlow traces just now, and gets them later."""
+    array = ops.convert_to_numpy(weight)
+    return array if array.size else np.ones(weight.shape)

@@ -423,3 +423,13 @@ def test_a_model_that_gets_its_weights_in_the_first_step():
     fit(model, callbacks.Prune(0.8))
     for weight in model.get_weights():
         assert np.count_nonzero(weight) == round(weight.size * 0.2)
+
+
+def test_layers_that_are_never_called_are_left_out():
+    """The optimizer waits for them to be built until the first step."""
+    model = Subclassed()
+    model.unused = layers.Dense(3)
+    model(X[:1])
+    model.head.kernel.assign(np.where(np.eye(20, 4), 0, 1))
+    fit(compiled(model, jit_compile=False), callbacks.Prune.keep(), epochs=1)
+    np.testing.assert_array_equal(ops.convert_to_numpy(model.head.kernel) == 0, np.eye(20, 4))
