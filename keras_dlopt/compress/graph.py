@@ -37,7 +37,7 @@ def producers(graph):
     return {id(tensor): node for node in nodes(graph) for tensor in node.outputs}
 
 
-def rebuild(graph, convert_input, convert_node, name=None):
+def rebuild(graph, convert_input, convert_node, name=None, like=None):
     """A new functional model with the same wiring and other operations.
 
     Args:
@@ -46,10 +46,11 @@ def rebuild(graph, convert_input, convert_node, name=None):
         convert_node: called with `(node, args, kwargs)`, the arguments already in the new graph; returns the new
             outputs.
         name: name of the new model.
+        like: tensors with the shapes and types of the new inputs, in the order of the graph's. Defaults to those.
     """
     inputs = [
-        keras.Input(batch_shape=old.shape, dtype=old.dtype, name=old._keras_history.operation.name)
-        for old in graph.inputs
+        keras.Input(batch_shape=new.shape, dtype=new.dtype, name=old._keras_history.operation.name)
+        for old, new in zip(graph.inputs, like or graph.inputs, strict=True)
     ]
     outputs = replay(graph, [convert_input(new) for new in inputs], convert_node)
     return keras.Model(

@@ -103,8 +103,8 @@ class _Smaller:
     def _kept(self, labels):
         return ~np.isin(labels, self._removed)
 
-    def model(self, old):
-        return graphs.rebuild(graphs.functional(old), lambda tensor: tensor, self._convert, name=old.name)
+    def model(self, old, inputs=None):
+        return graphs.rebuild(graphs.functional(old), lambda tensor: tensor, self._convert, name=old.name, like=inputs)
 
     def _convert(self, node, args, kwargs):
         old = node.operation
@@ -119,7 +119,7 @@ class _Smaller:
 
     def _operation(self, old, node, args):
         if isinstance(old, keras.Model) and graphs.functional(old) is not None:
-            return self.model(old)
+            return self.model(old, keras.tree.flatten(args[0]))
         config = old.get_config()
         if id(old) in self._resized:
             name, size = self._resized[id(old)]

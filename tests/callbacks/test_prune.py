@@ -431,5 +431,5 @@ def test_layers_that_are_never_called_are_left_out():
     model.unused = layers.Dense(3)
     model(X[:1])
     model.head.kernel.assign(np.where(np.eye(20, 4), 0, 1))
-    fit(compiled(model, jit_compile=False), callbacks.Prune.keep(), epochs=1)
+    fit(compiled(model), callbacks.Prune.keep(), epochs=1)
     np.testing.assert_array_equal(ops.convert_to_numpy(model.head.kernel) == 0, np.eye(20, 4))

@@ -94,6 +94,17 @@ def nested():
     return keras.Model(inputs, layers.Dense(4)(layers.Flatten()(twice(twice(inside(inputs))))))
 
 
+def stacked():
+    """Models whose inputs lose channels, one of them inside another and called twice."""
+    twice = keras.Sequential([layers.Conv2D(8, 1), layers.ReLU()])
+    first, second = (
+        keras.Sequential([layers.Conv2D(8, 3, padding="same"), layers.BatchNormalization(), layers.ReLU()])
+        for _ in "12"
+    )
+    inner = keras.Sequential([twice, second, twice])
+    return keras.Sequential([keras.Input((8, 8, 3)), first, inner, layers.Flatten(), layers.Dense(4)])
+
+
 def volumes():
     return keras.Sequential(
         [keras.Input((4, 4, 4, 2)), layers.Conv3D(6, 2), layers.AveragePooling3D(2), layers.Conv3D(3, 1)]
@@ -106,7 +117,7 @@ def text():
     return keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling1D()(layers.Conv1D(8, 3)(x))))
 
 
-GRAPHS = (residual, concatenated, gated, separable, nested, volumes, text)
+GRAPHS = (residual, concatenated, gated, separable, nested, stacked, volumes, text)
 
 
 @pytest.mark.parametrize("build", [pytest.param(residual, marks=pytest.mark.both_backends), *GRAPHS[1:]])
