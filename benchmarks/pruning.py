@@ -112,7 +112,7 @@ def measure_overhead(name, jit):
 
     def masks_of(model):
         def find():
-            return cut_into_units(prunable_weights(model), (SingleWeights, ()))
+            return cut_into_units(model, SingleWeights)
 
         return Masks(find, sparsity.cubic_plan(0.9, 0, run // 2, BLOCK))
 

@@ -11,7 +11,7 @@ from keras_dlopt.callbacks.run_length import end_in_steps, run_length, steps_unt
 from keras_dlopt.compress import patterns
 from keras_dlopt.compress.channels import channel_units
 from keras_dlopt.compress.masks import CRITERIA, RANKINGS, Masks, cut_into_units, kept_table, refuse_pruned
-from keras_dlopt.compress.prunable import as_choices, prunable_weights
+from keras_dlopt.compress.prunable import as_choices
 from keras_dlopt.compress.sparsity import TOLERANCE, cubic_plan, schedule_plan, sparsity_of
 
 
@@ -220,7 +220,7 @@ def _units(model, choice, cut, plan, ranking):
     if cut is None:
         units = channel_units(model, choice[0])
     else:
-        units = cut_into_units(prunable_weights(model, *choice), cut)
+        units = cut_into_units(model, cut, *choice)
     if plan is None:
         if sparsity_of(patterns.weights_of(units)) == 0:
             raise invalid("Prune.keep", "model", model, "a model with zeros in the weights that can be pruned")

@@ -17,10 +17,9 @@ from keras import layers, ops
 
 from keras_dlopt.arguments import invalid
 from keras_dlopt.compress import graph as graphs
-from keras_dlopt.compress.prunable import as_choices, layer_matches
+from keras_dlopt.compress.prunable import TRANSPOSED, as_choices, layer_matches
 
 CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
-TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
 # Layers that compute every channel by itself, and make zeros of zeros.

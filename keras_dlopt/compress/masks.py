@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_dlopt.arguments import invalid
 from keras_dlopt.compress import patterns
+from keras_dlopt.compress.prunable import matrix_axes, prunable_weights
 from keras_dlopt.compress.sparsity import TOLERANCE, kept_counts, values_of
 from keras_dlopt.step import Observer
 
@@ -13,10 +14,11 @@ RANKINGS = ("layer", "global")
 CRITERIA = ("magnitude", "movement")
 
 
-def cut_into_units(weights, cut):
-    """The units of every weight, under a pattern that `patterns.parse` returned."""
-    kind, arguments = cut
-    return [kind(weight, *arguments) for weight in weights]
+def cut_into_units(model, cut, skip=(), only=(), depthwise=False, where="Prune"):
+    """The units of every weight that `prunable_weights` chooses, under a pattern that `patterns.parse` returned."""
+    axes = matrix_axes(model)
+    weights = prunable_weights(model, skip, only, depthwise, where)
+    return [cut(weight, axes=axes.get(id(weight))) for weight in weights]
 
 
 def kept_table(units, sparsities, ranking, where="Prune"):

@@ -4,10 +4,12 @@ Ranking and masks see units only: `scores` makes one number of the importance of
 choice of units over the kernel again.
 """
 
+import functools
 import itertools
 import math
 import re
 
+import numpy as np
 from keras import ops
 
 from keras_dlopt.arguments import check_number, invalid
@@ -17,34 +19,46 @@ ACCEPTED = '"unstructured", "m:n" with 0 < m < n (as "2:4"), a block (rows, colu
 
 
 def parse(pattern, where="Prune"):
-    """The class of units, and its arguments, that a user's `pattern` names; `None` for "channels".
+    """A function from a weight and its axes to its units, for a user's `pattern`; `None` for "channels".
 
     Raises:
         ValueError: for anything that is no pattern.
     """
     if pattern == "unstructured":
-        return SingleWeights, ()
+        return SingleWeights
     if pattern == "channels":
         return None
     if isinstance(pattern, str) and (found := re.fullmatch(r"(\d+):(\d+)", pattern)):
         m, n = map(int, found.groups())
         if 0 < m < n:
-            return MOfN, (m, n)
+            return functools.partial(MOfN, m=m, n=n, where=where)
     if isinstance(pattern, (tuple, list)) and len(pattern) == 2:
         for extent in pattern:
             check_number(where, "pattern", extent, low=1, integer=True)
-        return Blocks, tuple(map(int, pattern))
+        return functools.partial(Blocks, rows=int(pattern[0]), columns=int(pattern[1]), where=where)
     raise invalid(where, "pattern", pattern, ACCEPTED)
 
 
 class SingleWeights:
-    """Every weight by itself."""
+    """Every weight by itself.
+
+    Args:
+        weight: the kernel.
+        axes: which of its axes are positions, which inputs, which outputs, as `prunable.matrix_axes` returns them. By
+            default the last one holds the outputs and the one before it the inputs.
+    """
 
     noun = "weights"
 
-    def __init__(self, weight):
+    def __init__(self, weight, axes=None):
         self.weights = [weight]
         self.size = math.prod(weight.shape)
+        rank = len(weight.shape)
+        self.axes = axes or (tuple(range(rank - 2)), (rank - 2,), (rank - 1,))
+
+    def _extents(self):
+        """How many positions, inputs and outputs there are."""
+        return [math.prod(self.weights[0].shape[i] for i in axes) for axes in self.axes]
 
     def scores(self, importances):
         """One number a unit, from the importance of every weight: the larger, the sooner kept."""
@@ -62,58 +76,72 @@ class SingleWeights:
 class Blocks(SingleWeights):
     """Blocks of `rows` x `columns` neighbours of the matrix that a kernel is: inputs x outputs.
 
-    Of a convolution it is the matrix that its patches are multiplied by, (positions and input channels) x filters. A
-    block's importance is the mean of its weights'.
+    Of a convolution it is the matrix that its patches are multiplied by, (positions and input channels) x filters; of
+    the projections of attention, inputs x (heads and their size), or the other way round. A block's importance is the
+    mean of its weights'.
     """
 
     noun = "blocks"
 
-    def __init__(self, weight, rows, columns):
-        super().__init__(weight)
-        height, width = math.prod(weight.shape[:-1]), weight.shape[-1]
+    def __init__(self, weight, rows, columns, axes=None, where="Prune"):
+        super().__init__(weight, axes)
+        positions, inputs, width = self._extents()
+        height = positions * inputs
         if height % rows or width % columns:
-            raise _misfit(weight, (rows, columns), f"{height} x {width} is no multiple of {rows} x {columns}")
+            raise _misfit(where, weight, (rows, columns), f"{height} x {width} is no multiple of {rows} x {columns}")
+        self.order = sum(self.axes, ())
         self.cut = (height // rows, rows, width // columns, columns)
         self.size = self.size // (rows * columns)
 
     def scores(self, importances):
-        return ops.reshape(ops.mean(ops.reshape(importances[0], self.cut), axis=(1, 3)), (-1,))
+        blocks = ops.reshape(_turned(importances[0], self.order), self.cut)
+        return ops.reshape(ops.mean(blocks, axis=(1, 3)), (-1,))
 
     def masks(self, kept):
         high, rows, wide, columns = self.cut
-        blocks = ops.reshape(kept, (high, 1, wide, 1))
-        return [ops.reshape(ops.broadcast_to(blocks, self.cut), self.weights[0].shape)]
+        blocks = ops.broadcast_to(ops.reshape(kept, (high, 1, wide, 1)), self.cut)
+        return [_turned_back(blocks, self.order, self.weights[0].shape)]
 
     def alive(self, arrays):
-        return (arrays[0] != 0).reshape(self.cut).any((1, 3)).ravel()
+        return (arrays[0] != 0).transpose(self.order).reshape(self.cut).any((1, 3)).ravel()
 
 
 class MOfN(SingleWeights):
-    """Of every n neighbours along the inputs of a kernel, its last axis but one, m are zero.
+    """Of every n neighbours along the inputs of a kernel, as of a convolution its input channels, m are zero.
 
     On the way to that share the smallest go first among those that the pattern will take in the end.
     """
 
-    def __init__(self, weight, m, n):
-        super().__init__(weight)
-        if len(weight.shape) < 2 or weight.shape[-2] % n:
-            inputs = weight.shape[-2] if len(weight.shape) > 1 else 1
-            raise _misfit(weight, f"{m}:{n}", f"its {inputs} inputs are no multiple of {n}")
+    def __init__(self, weight, m, n, axes=None, where="Prune"):
+        super().__init__(weight, axes)
+        positions, inputs, outputs = self.axes
+        if (count := self._extents()[1]) % n:
+            raise _misfit(where, weight, f"{m}:{n}", f"its {count} inputs are no multiple of {n}")
+        self.order = positions + outputs + inputs
         self.m, self.n = m, n
 
     def scores(self, importances):
-        importance = ops.moveaxis(importances[0], -2, -1)
-        groups = ops.reshape(importance, (-1, self.n))
+        groups = ops.reshape(_turned(importances[0], self.order), (-1, self.n))
         # The rank of each in its group, of equal ones the earlier the higher.
         ranks = ops.argsort(ops.argsort(ops.negative(groups), axis=-1), axis=-1)
         stays = ranks < self.n - self.m
         groups = ops.where(stays, ops.full_like(groups, float("inf")), groups)
-        return ops.reshape(ops.moveaxis(ops.reshape(groups, importance.shape), -1, -2), (-1,))
+        return ops.reshape(_turned_back(groups, self.order, self.weights[0].shape), (-1,))
 
 
-def _misfit(weight, pattern, reason):
+def _turned(kernel, order):
+    return kernel if order == tuple(range(len(order))) else ops.transpose(kernel, order)
+
+
+def _turned_back(values, order, shape):
+    """A kernel of that shape, of whose axes in another order these are the values."""
+    turned = ops.reshape(values, [shape[i] for i in order])
+    return _turned(turned, tuple(int(i) for i in np.argsort(order)))
+
+
+def _misfit(where, weight, pattern, reason):
     accepted = f"one that fits every kernel: `{weight.path}` it does not, {reason} (`skip` leaves a kernel dense)"
-    return invalid("Prune", "pattern", pattern, accepted)
+    return invalid(where, "pattern", pattern, accepted)
 
 
 def keep_largest(scores, kept):

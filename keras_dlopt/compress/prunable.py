@@ -7,6 +7,7 @@ from keras import layers
 
 from keras_dlopt.arguments import invalid
 
+TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 # The weights that pruning may zero. Never biases or normalization.
 PRUNABLE = {
     layers.Dense: ("kernel",),
@@ -71,6 +72,38 @@ def prunable_weights(model, skip=(), only=(), depthwise=False, where="Prune"):
         kinds = ", ".join(kind.__name__ for kind in PRUNABLE)
         raise invalid(where, "model", model, f"a model with weights to prune: trainable kernels of {kinds}")
     return kept
+
+
+def matrix_axes(model):
+    """What the axes of a kernel are, by its `id`, where the last two are not its inputs and its outputs.
+
+    Returns:
+        A dict of `(positions, inputs, outputs)`, each a tuple of axes: a layer sums over inputs, and has the same
+        positions in what it reads and makes, or, a convolution, sums over these, too.
+
+    Example:
+
+    >>> attention = layers.MultiHeadAttention(2, 4)
+    >>> attention.build((None, 6, 8), (None, 6, 8))
+    >>> list(matrix_axes(attention).values())[0]
+    ((), (0,), (1, 2))
+    """
+    found = {}
+    for layer in model._flatten_layers():
+        if not isinstance(layer, (layers.EinsumDense, *TRANSPOSED)) or not layer.built:
+            continue
+        if isinstance(layer, TRANSPOSED):
+            rank = len(layer.kernel.shape)
+            axes = tuple(range(rank - 2)), (rank - 1,), (rank - 2,)
+        else:
+            read, kernel, made = re.split(",|->", layer.equation)
+            places = [(i, axis in read, axis in made) for i, axis in enumerate(kernel)]
+            inputs = tuple(i for i, in_read, in_made in places if in_read and not in_made)
+            outputs = tuple(i for i, in_read, in_made in places if in_made and not in_read)
+            axes = tuple(i for i, in_read, in_made in places if in_read == in_made), inputs, outputs
+        if isinstance(layer.kernel, keras.Variable):
+            found[id(layer.kernel)] = axes
+    return found
 
 
 def as_choices(where, name, choices):

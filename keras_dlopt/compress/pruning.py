@@ -10,7 +10,6 @@ from keras_dlopt.arguments import check_choice, check_number, invalid
 from keras_dlopt.compress import patterns
 from keras_dlopt.compress.engines import or_tfmot
 from keras_dlopt.compress.masks import RANKINGS, cut_into_units, kept_table, masked, refuse_pruned
-from keras_dlopt.compress.prunable import prunable_weights
 
 
 @or_tfmot
@@ -55,7 +54,7 @@ def prune(model, sparsity, *, pattern="unstructured", ranking="layer", skip=(), 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # one that made no step yet
         pruned = copy.deepcopy(model)
-    units = cut_into_units(prunable_weights(pruned, skip, only, depthwise, where="prune"), cut)
+    units = cut_into_units(pruned, cut, skip, only, depthwise, where="prune")
     (kept,) = kept_table(units, [sparsity], ranking, where="prune")
     weights = patterns.weights_of(units)
     refuse_pruned(weights, sparsity, where="prune")

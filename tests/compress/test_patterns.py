@@ -141,6 +141,33 @@ def test_prune_at_once_the_other_ways(how, shares):
         assert tuple(float(np.mean(k == 0)) for k in kernels) == shares
 
 
+def test_patterns_run_along_the_inputs_whatever_the_layout_of_the_kernel():
+    x = inputs = keras.Input((4, 8))
+    x = layers.MultiHeadAttention(2, 6, name="heads")(x, x)
+    x = layers.EinsumDense("...bc,bcd->...bd", (4, 3), name="by_position")(x)
+    model = keras.Model(inputs, layers.Conv1DTranspose(5, 2, name="transposed")(layers.Conv1D(8, 1, name="conv")(x)))
+    # Heads x size are outputs of the query, together the inputs of the output; a position is neither.
+    matrices = {
+        "query": (lambda k: k.reshape(8, 12)),
+        "attention_output": (lambda k: k.reshape(12, 8)),
+        "by_position": (lambda k: k.reshape(4, 8, 3)),
+        "transposed": (lambda k: k.transpose(0, 2, 1)),
+    }
+    for pattern in ("2:4", (4, 1)):
+        pruned = compress.prune(model, 0.5, pattern=pattern, skip="conv/")
+        kernels = {
+            name: matrix(ops.convert_to_numpy(next(w for w in pruned.weights if f"{name}/kernel" in w.path)))
+            for name, matrix in matrices.items()
+        }
+        for kernel in kernels.values():
+            fours = np.sum(kernel.reshape(-1, 4, kernel.shape[-1]) != 0, axis=1)
+            assert set(fours.ravel()) == ({2} if pattern == "2:4" else {0, 4})
+    with pytest.raises(
+        ValueError, match=r"`prune\(pattern=...\)` .*attention_output/kernel` it does not, its 10 inputs"
+    ):
+        compress.prune(keras.Model(inputs, layers.MultiHeadAttention(2, 5)(inputs, inputs)), 0.5, pattern="2:4")
+
+
 @pytest.mark.parametrize(
     "call, message",
     [
