@@ -221,6 +221,13 @@ def _representative(model, quantize, representative):
         raise invalid(
             "export", "representative", representative, "None unless int8=True on a model that is not quantize_aware"
         )
+    for node in graphs.all_nodes(graphs.functional(model)):
+        if isinstance(node.operation, keras.layers.Embedding) and node.input_tensors[0].dtype.startswith("float"):
+            accepted = (
+                'one that is given token ids as keras.Input(..., dtype="int32"), for in float32, '
+                f"as `{node.operation.name}` reads them, they would be rounded (`quantize_aware` makes the input int32)"
+            )
+            raise invalid("export", "model", model, accepted)
     return _rows(model, "representative", representative)
 
 

@@ -98,6 +98,10 @@ ACTIVATIONS = {
     "Tanh": "tanh",
 }
 
+# Those of both that only move numbers, so that token ids stay what they are.
+RESHAPES = {layers.Cropping1D, layers.Cropping2D, layers.Flatten, layers.Permute, layers.RepeatVector, layers.Reshape}
+RESHAPE_OPERATIONS = SAME_RANGE_OPERATIONS - {"Max"}
+
 # Activations that LiteRT computes inside the operation before them.
 FUSED = {"linear", "relu", "relu6"}
 # Activations whose int8 output has a range that is prescribed, or known.
@@ -134,6 +138,11 @@ def activation_of(operation):
 def keeps_range(operation):
     """Whether what an operation answers needs no range of its own."""
     return type(operation) in SAME_RANGE or function_of(operation) in SAME_RANGE_OPERATIONS
+
+
+def reshapes(operation):
+    """Whether what an operation answers are numbers of its input, in other places."""
+    return type(operation) in RESHAPES or function_of(operation) in RESHAPE_OPERATIONS
 
 
 def takes_activation(operation):

@@ -21,6 +21,7 @@ from keras_dlopt.compress.quantizable import (
     function_of,
     keeps_range,
     refusal,
+    reshapes,
     takes_activation,
 )
 from keras_dlopt.compress.quantized_layers import (
@@ -79,7 +80,8 @@ def quantize_aware(model, weight_bits=8, skip=(), keep=()):
     graph, skip = _checked_graph(model, skip)
     bits_of = _checked_bits(weight_bits, list(dict.fromkeys(node.operation for node in graphs.nodes(graph))))
     rewrite = _Rewrite(graph, bits_of, skip, keep)
-    rewritten = graphs.rebuild(graph, rewrite.input, rewrite.node, name=model.name)
+    inputs = _with_whole_tokens(model, graph, skip)
+    rewritten = graphs.rebuild(graph, rewrite.input, rewrite.node, name=model.name, like=inputs)
     if not rewrite.copy_weights() and keep:
         raise invalid(
             "quantize_aware", "keep", keep, "left out for a model without zeros or shared values in its kernels"
@@ -132,7 +134,8 @@ class _Rewrite:
 
     def input(self, tensor):
         old = self._inputs[tensor._keras_history.operation.name]
-        return self._rounded(tensor, after="input") if self._read_as_integers(old) else tensor
+        real = tensor.dtype == old.dtype and self._read_as_integers(old)  # else token ids
+        return self._rounded(tensor, after="input") if real else tensor
 
     def node(self, node, args, kwargs):
         operation, name = node.operation, node.operation.name
@@ -304,6 +307,37 @@ def _checked_graph(model, skip):
         raise invalid("quantize_aware", "model", model, accepted)
     nested = any(isinstance(node.operation, keras.Model) for node in graphs.nodes(graph))
     return graphs.inlined(model) if nested else graph, skip
+
+
+def _with_whole_tokens(model, graph, skip):
+    """The graph's inputs, of type int32 where embeddings read them: as real numbers, token ids would be rounded."""
+    readers, makers = graphs.consumers(graph), graphs.producers(graph)
+
+    def others(tensor):
+        """What reads a tensor as real numbers."""
+        for reader in readers[id(tensor)]:
+            if reader is not None and reshapes(reader.operation):
+                yield from (name for output in reader.outputs for name in others(output))
+            elif reader is None or type(reader.operation) is not layers.Embedding:
+                yield "the model's output" if reader is None else f"`{reader.operation.name}`"
+
+    tokens = set()
+    for node in graphs.nodes(graph):
+        tensor = node.input_tensors[0]
+        if type(node.operation) is not layers.Embedding or not tensor.dtype.startswith("float"):
+            continue
+        while (maker := makers.get(id(tensor))) is not None and reshapes(maker.operation):
+            tensor = maker.input_tensors[0]
+        if all(reader is not None and _chosen(reader.operation, skip) for reader in readers[id(tensor)]):
+            continue  # nothing is rounded before them
+        used = f"are what `{maker.operation.name}` computes" if maker is not None else ""
+        if maker is None and (found := list(others(tensor))):
+            used = f"are read as real numbers, too, by {_shown(found)}"
+        if used:
+            accepted = f"one whose embeddings read token ids of type int32; those of `{node.operation.name}` {used}"
+            raise invalid("quantize_aware", "model", model, accepted)
+        tokens.add(id(tensor))
+    return [keras.KerasTensor(old.shape, "int32") if id(old) in tokens else old for old in graph.inputs]
 
 
 def _shown(names):

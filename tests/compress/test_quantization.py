@@ -250,6 +250,29 @@ def test_layers_of_models_inside_move_out_and_are_numbered_where_names_clash():
     assert {id(layer) for layer in aware._flatten_layers()}.isdisjoint(id(layer) for layer in model._flatten_layers())
 
 
+def tokens_in_float():
+    """Keras's default type of an input; the ids go through operations that only move them, on one of two ways."""
+    inputs = keras.Input((6,))
+    tables = [layers.Embedding(5000, 8) for _ in range(2)]
+    x = layers.Add()([tables[0](inputs), tables[1](layers.Reshape((6,))(inputs[:, :6]))])
+    return keras.Model(inputs, layers.Dense(4)(layers.GlobalAveragePooling1D()(x)))
+
+
+@pytest.mark.both_backends
+def test_token_ids_are_not_rounded_in_an_input_of_the_default_type(tmp_path):
+    model = tokens_in_float()
+    rows = np.random.default_rng(0).integers(5000, size=(64, 6)).astype("float32")
+    aware = observed(model, rows)
+    expected = model.predict(rows, verbose=0)
+    assert aware.inputs[0].dtype == "int32" and "input_range" not in [layer.name for layer in aware.layers]
+    assert signal_to_noise(expected, aware.predict(rows, verbose=0)) > 30
+    if TF:
+        exported = compress.export(aware, tmp_path / "m.tflite", int8=True)
+        assert signal_to_noise(expected, litert.run(exported.path, rows)) > 30
+        with pytest.raises(ValueError, match=r'`export\(model=...\)` must be .*dtype="int32".* as `embedding'):
+            compress.export(model, tmp_path / "m.tflite", int8=True, representative=rows)
+
+
 @pytest.mark.parametrize("build", [both_backends(attention_and_lstm), efficient_net])
 def test_trains_compiled_and_loads_again(build, tmp_path):
     model, rows = trained(build)
@@ -308,6 +331,12 @@ def test_training_moves_weights_as_the_straight_through_estimator_says(jit_compi
     np.testing.assert_allclose(got, expected, atol=1e-4)
 
 
+def read_twice():
+    inputs = keras.Input((4,))
+    embedded = layers.Flatten()(layers.Embedding(9, 2, name="words")(inputs))
+    return keras.Model(inputs, layers.Concatenate()([embedded, layers.Dense(3, name="head")(inputs[:, :2])]))
+
+
 class Own(keras.layers.Layer):
     def call(self, inputs):
         return inputs
@@ -349,6 +378,11 @@ REFUSED = {
     "the name of another layer": (
         lambda: chain((4,), chain((4,), layers.Dense(3, "elu", name="d")), layers.Dense(2, name="d")),
         "Dense with activation elu: `d`",
+    ),
+    "token ids as real numbers": (read_twice, "those of `words` are read as real numbers, too, by `head`"),
+    "computed token ids": (
+        lambda: chain((4,), layers.Rescaling(2.0, name="double"), layers.Embedding(9, 2, name="words")),
+        "those of `words` are what `double` computes",
     ),
     "mask": (lambda: chain((4,), layers.Embedding(9, 3, mask_zero=True, name="words")), "with mask_zero: `words`"),
     "causal mask": (lambda: with_attention(use_causal_mask=True), "MultiHeadAttention with a mask: `heads`"),
