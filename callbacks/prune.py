@@ -183,6 +183,9 @@ class Prune(Callback):
 
     def on_train_end(self, logs=None):
         self._masks.apply()  # an optimizer's weight averaging ends by overwriting the weights
+        if self._cut is None:
+            for unit in self._masks.units:
+                unit.zero_averages()
         reached, plan = sparsity_of(self._masks.weights), self._masks.plan
         if plan is not None and self._masks.updates_made() < len(plan.steps) and reached < plan.final - TOLERANCE:
             warnings.warn(f"Prune: the run ended at sparsity {reached:.3f}, short of {plan.final:.3f}.", stacklevel=2)

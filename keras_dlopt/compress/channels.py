@@ -53,7 +53,13 @@ def channel_units(model, skip=()):
     Raises:
         ValueError: if the model has no graph, or no channel may go.
     """
-    couplings = Couplings(model, skip) if graphs.functional(model) is not None else None
+    normalized = [layer for layer in model._flatten_layers() if isinstance(layer, layers.BatchNormalization)]
+    averages = {id(layer.moving_mean) for layer in normalized if layer.built and layer.trainable}
+
+    def stays(weight):
+        return not weight.trainable and id(weight) not in averages
+
+    couplings = Couplings(model, skip, stays) if graphs.functional(model) is not None else None
     if couplings is None or not couplings.groups():
         raise invalid("Prune", "model", model, 'a functional model with channels that may go, for pattern="channels"')
     return [ChannelUnits(couplings, group) for group in couplings.groups()]
@@ -71,11 +77,13 @@ class ChannelUnits:
         self.size = len(group)
         places = {label: i for i, label in enumerate(group)}
         # Entry i of the axis belongs to unit `place[i]`; to none, -1, if other weights make it, too.
-        self._entries = [
+        entries = [
             (entry, np.array([places.get(label, -1) for label in entry.labels]))
             for entry in couplings.slices
-            if entry.makes and entry.weight.trainable and not places.keys().isdisjoint(entry.labels)
+            if entry.makes and not places.keys().isdisjoint(entry.labels)
         ]
+        self._entries = [(entry, place) for entry, place in entries if entry.weight.trainable]
+        self._averages = [(entry.weight, place) for entry, place in entries if entry.weight.name == "moving_mean"]
         self.weights = [entry.weight for entry, _ in self._entries]
 
     def scores(self, importances):
@@ -107,6 +115,12 @@ class ChannelUnits:
             np.logical_or.at(alive, place, np.moveaxis(array, entry.axis, 0).reshape(len(place), -1).any(1))
         return alive[:-1]
 
+    def zero_averages(self):
+        """Zeroes the moving means of channels that are zero otherwise: by themselves they only approach that."""
+        gone = np.flatnonzero(~self.alive([ops.convert_to_numpy(weight) for weight in self.weights]))
+        for average, place in self._averages:
+            average.assign(ops.where(np.isin(place, gone), 0.0, ops.convert_to_tensor(average)))
+
 
 class Channels:
     """The labels of a tensor's channels, and for each whether it is zero once what makes it is zero."""
@@ -136,8 +150,8 @@ class Couplings:
     Args:
         model: a built Sequential or functional model, which may have such models inside.
         skip: the choice of layers whose outputs keep all their channels, as in `callbacks.Prune`.
-        actual: whether a channel counts as zero only if the weights that make it are zero now. Otherwise it is found
-            whether it would be, were they zero.
+        stays: a function from a weight to whether it stays as it is: what it makes is zero only if it is zero now. By
+            default all weights may become zero.
 
     Attributes:
         slices: list of `Slices`.
@@ -145,7 +159,7 @@ class Couplings:
         resized: maps the `id` of a layer to the name in its configuration, and the labels, of its outputs.
     """
 
-    def __init__(self, model, skip=(), actual=False):
+    def __init__(self, model, skip=(), stays=lambda weight: False):
         self._skip = as_choices("remove_channels", "skip", skip)
         known = [
             layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, layers.InputLayer)
@@ -154,7 +168,7 @@ class Couplings:
             if not any(layer_matches([choice], layer) for layer in known):
                 names = ", ".join(layer.name for layer in known)
                 raise invalid("remove_channels", "skip", choice, f"a choice that matches a layer (there are: {names})")
-        self._actual = actual
+        self._stays = stays
         self._parent = []
         self.slices, self.resized = [], {}
         self._frozen, self._outputs = set(), {}
@@ -213,7 +227,7 @@ class Couplings:
 
     def _is_zero(self, weight, axis):
         """For every entry along `axis` whether the weight is, or may be made, zero."""
-        if not self._actual:
+        if not self._stays(weight):
             return np.ones(weight.shape[axis], bool)
         array = np.moveaxis(ops.convert_to_numpy(weight), axis, 0)
         return ~array.reshape(len(array), -1).any(1)

@@ -59,7 +59,7 @@ def remove_channels(model, share=None, *, ranking="layer", skip=()):
     couplings = Couplings(model, skip)
     groups = couplings.groups()
     if share is None:
-        zero = set().union(*Couplings(model, skip, actual=True).groups())
+        zero = set().union(*Couplings(model, skip, stays=lambda weight: True).groups())
         # No layer can be without channels: a group that is zero throughout keeps one.
         removed = {label for group in groups for label in group[zero.issuperset(group) :] if label in zero}
         what = "a model with zero channels"

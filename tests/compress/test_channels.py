@@ -7,7 +7,7 @@ from keras import layers, ops
 
 from keras_dlopt import callbacks, compress
 from keras_dlopt.compress import removal
-from keras_dlopt.compress.channels import Couplings
+from keras_dlopt.compress.channels import Couplings, channel_units
 
 
 def randomized(model):
@@ -182,9 +182,19 @@ def test_pruned_in_fit_then_taken_out(build):
     model.fit(x, np.zeros((32, 4)), batch_size=4, verbose=0, callbacks=[callbacks.Prune(0.5, pattern="channels")])
     channels = sum(map(len, Couplings(model).groups()))
     smaller = compress.remove_channels(model)
-    if build is concatenated:  # without normalization, whose averages of what is zero now decay slowly
-        assert channels - sum(map(len, Couplings(smaller).groups())) == round(channels / 2)
+    assert channels - sum(map(len, Couplings(smaller).groups())) == round(channels / 2)
     np.testing.assert_allclose(outputs(smaller), outputs(model), atol=1e-5)
+
+
+def test_what_training_cannot_make_zero_is_not_pruned():
+    norm = layers.BatchNormalization(trainable=False)
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(8, use_bias=False), norm, layers.Dense(2)])
+    assert [unit.size for unit in channel_units(model)] == [8]
+    norm.moving_mean.assign(np.arange(8) % 2)
+    assert [unit.size for unit in channel_units(model)] == [4]
+    norm.moving_mean.assign(np.ones(8))
+    with pytest.raises(ValueError, match=r"`Prune\(model=...\)` must be a functional model with channels that may go"):
+        channel_units(model)
 
 
 def subclassed():
