@@ -64,10 +64,10 @@ def train(kind, folder):
     if kind in ("all", "executions"):
         on = [
             *([] if kind == "executions" else [callbacks.AverageWeights("ema")]),
+            keras.callbacks.EarlyStopping(patience=5, start_from_epoch=2, restore_best_weights=True),
             callbacks.Prune(0.75),
             callbacks.OneCycle(1e-2),
             callbacks.RecordOptimizer(f"{folder}/log", every=7),
-            keras.callbacks.EarlyStopping(patience=5, start_from_epoch=2, restore_best_weights=True),
         ]
     resume = callbacks.ResumeExactly(f"{folder}/run", every_steps=17, keep=3)
     history = model.fit(

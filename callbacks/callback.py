@@ -90,6 +90,8 @@ def _check_order(callback, callbacks):
     for behind in callbacks[where + 1 :]:
         name = type(behind).__name__
         added_by_keras = isinstance(behind, keras.callbacks.History | keras.callbacks.ProgbarLogger)
+        if name == "EarlyStopping" and callback.after != EVERY_OTHER and not behind.restore_best_weights:
+            continue  # it writes nothing
         if name in callback.after or (callback.after == EVERY_OTHER and not added_by_keras):
             own = type(callback).__name__
             given = [type(other).__name__ for other in callbacks]

@@ -5,6 +5,7 @@ import weakref
 from keras import ops
 
 from keras_dlopt import step
+from keras_dlopt.arguments import invalid
 from keras_dlopt.callbacks.callback import Callback
 from keras_dlopt.compress.clustering import Centroids, centroids_of, check_clusters
 from keras_dlopt.compress.prunable import as_choices, prunable_weights
@@ -33,7 +34,8 @@ class Cluster(Callback):
         seed: of "kmeans++" and "random".
 
     Raises:
-        ValueError: before the first step, if there is nothing to cluster, or the model has no weights yet.
+        ValueError: before the first step, if there is nothing to cluster, the model has no weights yet, or another
+            `Cluster` has the same weights.
 
     Reference:
         Han, Mao, Dally, "Deep compression", arXiv 1510.00149.
@@ -50,7 +52,8 @@ class Cluster(Callback):
     """
 
     # AverageWeights: its averages are clustered, too, when training ends. The others change what an update does.
-    after = ("AverageWeights", "FreezeLayers", "GradualUnfreeze", "NonFiniteGuard")
+    # EarlyStopping: what it restores has this form, too.
+    after = ("AverageWeights", "EarlyStopping", "FreezeLayers", "GradualUnfreeze", "NonFiniteGuard")
 
     def __init__(self, clusters=16, start="kmeans++", skip=(), *, only=(), keep_zeros=False, seed=0):
         super().__init__()
@@ -72,16 +75,28 @@ class Cluster(Callback):
             for w in weights
         ]
         self._centroids = Centroids(weights, found, self._keep_zeros)
-        for other in step.observers(self.model.optimizer):  # of a run that broke off
-            if isinstance(other, Centroids):
-                step.detach(self.model.optimizer, other)
+        self._centroids.run = self.params  # all callbacks of a run are given the same object
+        self._leave_one_to_a_weight()
         step.attach(self.model.optimizer, self._centroids, self.model)
         self._end_run = weakref.finalize(self, _detach, self._centroids)
         self._end_run.atexit = False
 
     def on_train_end(self, logs=None):
-        self._centroids.apply()  # an optimizer's weight averaging ends by overwriting the weights
+        self._centroids.settle()  # weight averaging and EarlyStopping end by overwriting the weights
         self._end_run()
+
+    def _leave_one_to_a_weight(self):
+        """Ends a run of another `Cluster` that broke off, and refuses one that is in this run with the same weights."""
+        weights = {id(weight) for weight in self._centroids.weights}
+        for other in step.observers(self.model.optimizer):
+            if not isinstance(other, Centroids):
+                continue
+            if other.run is not self.params:
+                step.detach(self.model.optimizer, other)
+            for weight in other.weights if other.run is self.params else ():
+                if id(weight) in weights:
+                    accepted = f"one that no other `Cluster` of this run has; two of them have `{weight.path}`"
+                    raise invalid("Cluster", "model", self.model, accepted)
 
 
 def _detach(centroids):

@@ -6,7 +6,7 @@ import weakref
 
 from keras_dlopt import step
 from keras_dlopt.arguments import check_choice, check_length, check_number, in_steps, invalid
-from keras_dlopt.callbacks.callback import Callback
+from keras_dlopt.callbacks.callback import Callback, callbacks_in_use
 from keras_dlopt.callbacks.run_length import end_in_steps, run_length, steps_until
 from keras_dlopt.compress import patterns
 from keras_dlopt.compress.channels import channel_units
@@ -78,7 +78,8 @@ class Prune(Callback):
     """
 
     # AverageWeights: its averages are masked, too, when training ends. The others change what an update does.
-    after = ("AverageWeights", "FreezeLayers", "GradualUnfreeze", "NonFiniteGuard")
+    # EarlyStopping: what it restores has this form, too.
+    after = ("AverageWeights", "EarlyStopping", "FreezeLayers", "GradualUnfreeze", "NonFiniteGuard")
     lengths = ("begin", "end")
 
     def __init__(
@@ -182,11 +183,19 @@ class Prune(Callback):
             logs["sparsity"] = sparsity_of(self._masks.weights)
 
     def on_train_end(self, logs=None):
-        self._masks.apply()  # an optimizer's weight averaging ends by overwriting the weights
+        left = sparsity_of(self._masks.weights)
+        self._masks.apply()  # weight averaging and EarlyStopping end by overwriting the weights
         if self._cut is None:
             for unit in self._masks.units:
                 unit.zero_averages()
         reached, plan = sparsity_of(self._masks.weights), self._masks.plan
+        restored = any(getattr(other, "restore_best_weights", False) for other in callbacks_in_use())
+        if restored and left < reached - TOLERANCE:
+            warnings.warn(
+                f"Prune: the restored weights had sparsity {left:.3f}, and what raised it to {reached:.3f} had no step "
+                "to heal; EarlyStopping(start_from_epoch=...) can wait for the end of pruning.",
+                stacklevel=2,
+            )
         if plan is not None and self._masks.updates_made() < len(plan.steps) and reached < plan.final - TOLERANCE:
             warnings.warn(f"Prune: the run ended at sparsity {reached:.3f}, short of {plan.final:.3f}.", stacklevel=2)
         self._end_run()

@@ -35,3 +35,12 @@ def replacing(path):
         with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)
         raise
+
+
+def save_model(model, path):
+    """Saves a Keras model as a `.keras` file that is either whole or not there."""
+    path = os.fspath(path)
+    with replacing(path) as temporary, tempfile.TemporaryDirectory(dir=os.path.dirname(path) or ".") as folder:
+        written = os.path.join(folder, "model.keras")  # Keras writes only to names that end so
+        model.save(written)
+        os.replace(written, temporary)

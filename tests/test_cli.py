@@ -288,9 +288,36 @@ def test_compress(saved, capsys):
     assert sorted(path.name for path in (saved / "out").iterdir()) == names
 
 
+def test_compress_a_model_of_two_classes(tmp_path):
+    import keras
+    import numpy as np
+
+    from keras_dlopt.commands.compress_file import compress_file
+
+    x = np.random.default_rng(0).normal(size=(80, 4)).astype("float32")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "sigmoid", use_bias=False)])
+    model.set_weights([9.0 * np.eye(4, 1)])
+    model.compile("adam", "binary_crossentropy")
+    model.save(tmp_path / "model.keras")
+    np.savez(tmp_path / "data.npz", x=x, y=x[:, 0] > 0)
+    out = tmp_path / "out"
+    found = compress_file(tmp_path / "model.keras", tmp_path / "data.npz", out, quantize="float16")
+    assert (found.score_name, found.score, found.baseline.score) == ("accuracy", 1.0, 1.0)
+    assert json.loads((out / "report.json").read_text())["agreement"] is None
+
+
 def test_compress_refuses(saved, capsys):
+    import numpy as np
+
     model, data = str(saved / "model.keras"), str(saved / "data.npz")
+    np.save(saved / "x.npy", np.ones((5, 12)))
+    np.savez(saved / "wide.npz", x=np.ones((5, 12)), y=np.ones((5, 2)))
     refused = {
+        "a .npz file with arrays x and y": [model, "--data", str(saved / "x.npy"), "--prune", ".5"],
+        "targets of the model's outputs, of shape (1, 3)": [
+            model,
+            *("--data", str(saved / "wide.npz"), "--prune", ".5", "--out", str(saved / "out")),
+        ],
         "there is no file 'none.keras'": ["none.keras", "--data", data, "--prune", ".5"],
         "nothing to do: give --prune, --quantize, or both": [model, "--data", data],
         "argument --prune: must be a share in (0, 1). Received: '80'": [model, "--data", data, "--prune", "80"],
@@ -298,3 +325,4 @@ def test_compress_refuses(saved, capsys):
     for message, arguments in refused.items():
         (line,) = lines_of_refusal(["compress", *arguments], capsys)
         assert message in line
+    assert not (saved / "out").exists()

@@ -2,13 +2,14 @@
 
 import json
 import pathlib
+import zipfile
 
 import keras
 import numpy as np
 
 from keras_dlopt import callbacks, compress
 from keras_dlopt.arguments import invalid
-from keras_dlopt.atomic import replacing
+from keras_dlopt.atomic import replacing, save_model
 
 
 def compress_file(path, data, folder, *, prune=None, quantize=None, epochs=5, learning_rate=1e-4):
@@ -32,6 +33,7 @@ def compress_file(path, data, folder, *, prune=None, quantize=None, epochs=5, le
         raise invalid("compress", "model", str(path), "a model that was compiled when it was saved")
     (x, y), (x_test, y_test) = _load(data)
     folder = pathlib.Path(folder)
+    compress.report(model, x_test, y_test)  # refuses, before training, what cannot be scored
     before = compress.export(model, folder / "before.tflite")
 
     def train(model, *used):
@@ -44,10 +46,9 @@ def compress_file(path, data, folder, *, prune=None, quantize=None, epochs=5, le
     if quantize == "int8":
         model = compress.quantize_aware(model)
         train(model, *([callbacks.Prune.keep()] if prune is not None else []))
-    after = compress.export(model, folder / "after.tflite", quantize=quantize, check=x_test[:500])
-    temporary = folder / ".after.keras"  # Keras wants the ending
-    model.save(temporary)
-    temporary.rename(folder / "after.keras")
+    rows = x_test[:500] if model.output_shape[-1] > 1 else None
+    after = compress.export(model, folder / "after.tflite", quantize=quantize, check=rows)
+    save_model(model, folder / "after.keras")
     report = compress.report(after.path, x_test, y_test, baseline=before.path)
     with replacing(folder / "report.json") as temporary:
         pathlib.Path(temporary).write_text(json.dumps(report.as_dict() | {"agreement": after.agreement}, indent=1))
@@ -56,10 +57,12 @@ def compress_file(path, data, folder, *, prune=None, quantize=None, epochs=5, le
 
 
 def _load(data):
-    with np.load(data) as arrays:
-        found = {name: arrays[name] for name in arrays.files}
+    found = {}
+    if zipfile.is_zipfile(data):
+        with np.load(data) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
     if not {"x", "y"} <= found.keys():
-        raise invalid("compress", "data", sorted(found), "a .npz file with arrays x and y")
+        raise invalid("compress", "data", sorted(found) or str(data), "a .npz file with arrays x and y")
     if {"x_test", "y_test"} <= found.keys():
         return (found["x"], found["y"]), (found["x_test"], found["y_test"])
     kept = len(found["x"]) - len(found["x"]) // 5

@@ -162,6 +162,14 @@ class Centroids(Observer):
             self.assign(centroids, centroids_now)
             self.assign(weight, ops.cast(self._shared(i, centroids_now, weight), weight.dtype))
 
+    def settle(self):
+        """Centroids become the means of their weights, which something else has written, and weights the centroids."""
+        for i, (weight, centroids) in enumerate(zip(self.weights, self.centroids, strict=True)):
+            # Of the differences: weights that have their centroid keep it to the last bit.
+            away = ops.cast(weight, "float32") - ops.cast(self._shared(i, centroids, weight), "float32")
+            centroids.assign(ops.convert_to_tensor(centroids) + self._mean(i, away))
+        self.apply()
+
     def apply(self):
         """Puts the centroids into the weights, between steps."""
         for i, (weight, centroids) in enumerate(zip(self.weights, self.centroids, strict=True)):

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from keras_dlopt.arguments import check_choice, invalid
-from keras_dlopt.atomic import replacing
+from keras_dlopt.atomic import replacing, save_model
 from keras_dlopt.compress import graph as graphs
 from keras_dlopt.compress import litert
 from keras_dlopt.compress.keras_modes import layers_left_by_keras, quantized_by_keras
@@ -140,11 +140,8 @@ def _export_keras(model, path, quantize, rows, representative, allow_float, int8
         expected, answers = (made.predict(_fed(model, rows), verbose=0) for made in (model, copy))
         agreement = _agreement(expected, answers)
 
-    with _writing(path), replacing(path) as temporary:
-        # Keras writes only to names that end in .keras.
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            copy.save(os.path.join(folder, "model.keras"))
-            os.replace(os.path.join(folder, "model.keras"), temporary)
+    with _writing(path):
+        save_model(copy, path)
     whole = sum(weight.dtype.startswith(("int", "uint")) for weight in copy.weights)
     return _exported(path, whole, len(copy.weights) - whole, left, agreement)
 

@@ -5,12 +5,17 @@ import dataclasses
 import math
 import os
 import pathlib
+import re
 import time
 
+import ml_dtypes
 import numpy as np
 
 from keras_dlopt.arguments import check_number, invalid
 from keras_dlopt.extras import require
+
+# Of constants that `contents` reads; int4 comes unpacked, a byte each.
+DTYPES = ("float32", "float16", "int4", "int8", "int16", "int32", "int64")
 
 
 def interpreter(file):
@@ -50,7 +55,7 @@ def contents(content):
     """Reads the bytes of a `.tflite` file."""
     schema = require("ai_edge_litert.schema_py_generated")
     kinds = {code: kind for kind, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
-    dtypes = {schema.TensorType.FLOAT32: "float32", schema.TensorType.INT8: "int8", schema.TensorType.INT32: "int32"}
+    dtypes = {getattr(schema.TensorType, dtype.upper()): dtype for dtype in DTYPES}
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     found = Contents([], [], [], [], [])
     for graph in model.subgraphs:
@@ -62,8 +67,8 @@ def contents(content):
                 names.append(tensor.name.decode())
             data = model.buffers[tensor.buffer].data
             scaled = tensor.quantization is not None and tensor.quantization.scale is not None
-            if data is not None and dtype and (scaled or dtype != "int32"):
-                found.named_constants.append((tensor.name.decode(), np.frombuffer(bytes(data), dtype)))
+            if data is not None and dtype and (scaled or dtype not in ("int16", "int32", "int64")):
+                found.named_constants.append((tensor.name.decode(), _array(bytes(data), dtype, tensor.shape)))
         for operator in graph.operators:
             kind = kinds[model.operatorCodes[operator.opcodeIndex].builtinCode]
             touched = {dtypes.get(graph.tensors[i].type) for i in [*operator.inputs, *operator.outputs] if i >= 0}
@@ -72,6 +77,14 @@ def contents(content):
             elif "int8" in touched:
                 found.int8_operations.append(kind)
     return found
+
+
+def _array(data, dtype, shape):
+    if dtype != "int4":
+        return np.frombuffer(data, dtype)
+    packed = np.frombuffer(data, "uint8")
+    halves = np.stack([packed & 15, packed >> 4], axis=-1).reshape(-1)[: math.prod(shape)]
+    return ((halves ^ 8).astype("int8") - 8).astype(ml_dtypes.int4)
 
 
 @contextlib.contextmanager
@@ -96,20 +109,27 @@ def run(file, inputs):
             for real numbers, its scales are applied.
 
     Returns:
-        Array of shape `(rows, ...)`; of several outputs, a list in the order of their names.
+        Array of shape `(rows, ...)`; of several outputs, a list: in the order of the model, or of the keys if it
+        returns a dict.
     """
     model = interpreter(file)
     runner = model.get_signature_runner()
     sources, targets = runner.get_input_details(), runner.get_output_details()
     named = inputs if isinstance(inputs, dict) else {next(iter(sources)): inputs}
     named = {key: _stored(np.asarray(rows), sources[key]) for key, rows in named.items()}
-    answers = {key: [] for key in sorted(targets)}
+    answers = {key: [] for key in sorted(targets, key=_place)}
     for i in range(len(next(iter(named.values())))):
         answer = runner(**{key: rows[i : i + 1] for key, rows in named.items()})
         for key, rows in answers.items():
             rows.append(_real(answer[key][0], targets[key]))
     stacked = [np.stack(rows) for rows in answers.values()]
     return stacked[0] if len(stacked) == 1 else stacked
+
+
+def _place(name):
+    """Outputs of a list are called `output_0`, `output_1`, ..."""
+    number = re.fullmatch(r"output_(\d+)", name)
+    return (int(number[1]) if number else 0, name)
 
 
 def _stored(rows, detail):

@@ -135,7 +135,8 @@ def report(model, x=None, y=None, *, baseline=None):
         model: a `keras.Model`, or the path of a `.keras` or `.tflite` file. A `.tflite` file has fewer weights than its
             model: the converter folds BatchNormalization into those before it.
         x, y: rows to score it on: classes as whole numbers or one-hot give the accuracy, other targets the mean squared
-            error.
+            error. Of a model with a single output, targets of only 0 and 1 are classes: 1 is an answer above 0.5, or
+            above 0 where answers leave [0, 1] and so are logits.
         baseline: the model before, in one of the same forms. Two `.tflite` files are timed against each other.
 
     Returns:
@@ -225,13 +226,32 @@ def _scored(model, x, y):
         answers = litert.run(model, x)
     else:
         answers = keras.saving.load_model(model, compile=False).predict(x, verbose=0)
-    if y.dtype.kind in "iub" and y.ndim < answers.ndim:
-        return {"score": float((answers.argmax(-1) == y).mean()), "score_name": "accuracy"}
-    if y.shape == answers.shape and answers.shape[-1] > 1 and ((y == 0) | (y == 1)).all() and (y.sum(-1) == 1).all():
-        return {"score": float((answers.argmax(-1) == y.argmax(-1)).mean()), "score_name": "accuracy"}
+    if not isinstance(answers, np.ndarray):
+        raise invalid("report", "model", model, "a model with one output, where it is to be scored; leave out x and y")
+    return _score(answers, y)
+
+
+def _score(answers, y):
+    classes = answers.shape[-1] if answers.ndim > 1 else 1
+    if classes > 1 and y.dtype.kind in "iub":
+        labels = y[..., 0] if y.shape == (*answers.shape[:-1], 1) else y
+        if labels.shape == answers.shape[:-1]:
+            return _accuracy(answers.argmax(-1) == labels)
     if y.size != answers.size:
         raise invalid("report", "y", y.shape, f"targets of the model's outputs, of shape {answers.shape}, or classes")
-    return {"score": float(np.mean(np.square(answers.reshape(y.shape) - y))), "score_name": "mse"}
+    y = y.reshape(answers.shape)
+    if ((y == 0) | (y == 1)).all():
+        if classes == 1:
+            # No sigmoid leaves [0, 1]: then these are logits.
+            threshold = 0.5 if answers.min() >= 0 and answers.max() <= 1 else 0.0
+            return _accuracy((answers > threshold) == y)
+        if (y.sum(-1) == 1).all():
+            return _accuracy(answers.argmax(-1) == y.argmax(-1))
+    return {"score": float(np.mean(np.square(answers - y))), "score_name": "mse"}
+
+
+def _accuracy(right):
+    return {"score": float(right.mean()), "score_name": "accuracy"}
 
 
 def _is_litert(model):

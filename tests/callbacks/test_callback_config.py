@@ -84,7 +84,7 @@ def test_a_wrong_order_names_the_right_one():
     with pytest.raises(ValueError, match=r"Late comes after Early, \[Early, Late\]"):
         fit(Late(), Early())
     with pytest.raises(ValueError, match=r"Late comes after EarlyStopping"):
-        fit(Late(), keras.callbacks.EarlyStopping("loss"))
+        fit(Late(), keras.callbacks.EarlyStopping("loss", restore_best_weights=True))
     with pytest.raises(ValueError, match=r"Last comes after Late"):
         fit(Early(), Last(), Late())
 

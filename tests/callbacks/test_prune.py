@@ -310,6 +310,18 @@ def test_a_run_that_stops_early_says_what_it_reached():
         model.fit(X, Y, batch_size=8, epochs=4, callbacks=[callbacks.Prune(0.8), Stop()], verbose=0)
 
 
+def test_restored_weights_are_masked_and_a_warning_says_that_they_had_fewer_zeros():
+    model = compiled(network())
+    stop = keras.callbacks.EarlyStopping("loss", mode="max", patience=9, restore_best_weights=True)
+    with pytest.warns(UserWarning, match=r"Prune: the restored weights had sparsity 0\.[1-7]\d*, .* 0\.800"):
+        model.fit(X, Y, batch_size=8, epochs=4, callbacks=[stop, callbacks.Prune(0.8, end=0.75)], verbose=0)
+    assert stop.best_epoch == 0
+    for weights in model.get_weights():
+        assert np.mean(weights == 0) == pytest.approx(0.8, abs=1e-3)
+    with warnings.catch_warnings(), pytest.raises(ValueError, match="Prune comes after EarlyStopping"):
+        model.fit(X, Y, callbacks=[callbacks.Prune(0.8), stop], verbose=0)
+
+
 def test_a_run_that_fails_leaves_nothing_for_the_next():
     class Fail(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):

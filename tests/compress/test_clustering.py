@@ -115,6 +115,34 @@ def test_zeros_stay_and_a_second_run_keeps_the_clusters(tmp_path):
     assert (kernel(loaded) != kernel(pruned)).any()
 
 
+def test_two_of_them_share_a_run_but_not_a_weight():
+    model = net()
+    start = kernel(compress.cluster(model, 4))
+    seen = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: counts.append([len(np.unique(kernel(model, name))) for name in ("hidden", "head")])
+    )
+    counts = []
+    pair = [callbacks.Cluster(4, only="hidden"), callbacks.Cluster(5, only="head")]
+    train(model, keras.optimizers.SGD(0.1), *pair, seen, epochs=2)
+    assert counts == [[4, 5]] * 2
+    assert len(np.unique(kernel(model))) == 4 and (kernel(model) != start).mean() > 0.5
+    with pytest.raises(ValueError, match="two of them have `.*head/kernel`"):
+        train(model, "sgd", callbacks.Cluster(4), callbacks.Cluster(4, only="head"))
+
+
+def test_restored_weights_stay():
+    """Those of the first epoch, which is best where more loss is better."""
+    model, first = net(), []
+    seen = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _: first.append(kernel(model)))
+    stop = keras.callbacks.EarlyStopping("loss", mode="max", patience=9, restore_best_weights=True)
+    train(model, keras.optimizers.SGD(0.1), seen, stop, callbacks.Cluster(4, only="hidden"), epochs=3)
+    assert stop.best_epoch == 0 and (first[-1] != first[0]).mean() > 0.5
+    np.testing.assert_allclose(kernel(model), first[0], atol=1e-7)
+    assert len(np.unique(kernel(model))) == 4
+    with pytest.raises(ValueError, match="Cluster comes after EarlyStopping"):
+        train(model, "sgd", callbacks.Cluster(4), stop)
+
+
 def test_replicas_cluster_alike(mirrored):
     alone = net()
     train(alone, keras.optimizers.Adam(0.01), callbacks.Cluster(4))

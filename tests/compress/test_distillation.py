@@ -204,7 +204,19 @@ def test_refused(name):
         compress.distill(**{"teacher": ends_in(), "student": ends_in(), **build()})
 
 
-@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", keras.losses.CategoricalCrossentropy()])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "sparse_categorical_crossentropy",
+        "categorical_focal_crossentropy",
+        "binary_focal_crossentropy",
+        "kl_divergence",
+        "KLDivergence",
+        keras.losses.kl_divergence,
+        keras.losses.CategoricalCrossentropy(),
+        keras.losses.KLDivergence(),
+    ],
+)
 def test_a_loss_that_reads_probabilities_is_refused(loss):
     distiller = compress.distill(ends_in(), ends_in())
     with pytest.raises(ValueError, match=r"`compile\(loss=...\)` must be a loss that reads logits"):

@@ -223,6 +223,28 @@ def test_cached_answers_train_the_same_student(tmp_path):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+def test_files_of_others_are_no_answers(tmp_path):
+    teacher, x = keras.Sequential([keras.Input((3,)), layers.Dense(2)]), RNG.normal(size=(8, 3)).astype("float32")
+    path, beside = tmp_path / "a.npy", tmp_path / "a.json"
+
+    def refused(message):
+        with pytest.raises(ValueError, match=rf"cache_logits\(path=.*{message}"):
+            distillation.cache_logits(teacher, x, path)
+
+    np.save(path, x)
+    refused("a.json is missing")
+    np.testing.assert_array_equal(np.load(path), x)
+    path.unlink()
+    for foreign in ('{"mine": 1}', "[]", "no JSON"):
+        beside.write_text(foreign)
+        refused("a.json is not its own")
+        assert beside.read_text() == foreign
+    beside.unlink()
+    distillation.cache_logits(teacher, x, path)
+    np.save(path, x)
+    refused("answers of shape .8, 2., as a.json says")
+
+
 def test_caching_goes_on_where_it_broke_off(tmp_path, monkeypatch):
     teacher = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
     x = RNG.normal(size=(200, 3)).astype("float32")

@@ -130,6 +130,16 @@ def test_several_inputs_and_outputs(kind, tmp_path):
         compress.export(model, tmp_path / "m.tflite", check=rows["zeta"])
 
 
+def test_outputs_keep_their_order_past_the_tenth(tmp_path):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, [layers.Dense(3)(inputs) for _ in range(12)])
+    rows = np.random.default_rng(0).normal(size=(9, 4)).astype("float32")
+    exported = compress.export(model, tmp_path / "m.tflite", check=rows)
+    for answers, expected in zip(litert.run(exported.path, rows), model.predict(rows, verbose=0), strict=True):
+        np.testing.assert_allclose(answers, expected, atol=1e-6)
+    assert exported.agreement == 1.0
+
+
 def test_integer_ends_answer_what_float_ends_do(model, tmp_path):
     files = [tmp_path / "float.tflite", tmp_path / "int8.tflite"]
     for file, ends in zip(files, (False, True), strict=True):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_dlopt import compress
+from keras_dlopt.compress import litert
 
 
 @pytest.fixture
@@ -51,6 +52,47 @@ def test_a_litert_file_is_its_constants(model, tmp_path):
     assert (found.bytes, found.gzip_bytes) == (exported.bytes, exported.gzip_bytes)
 
 
+@pytest.fixture(scope="module")
+def every_weight_counts():
+    """Half of the kernels zero, no two constants alike, which the converter joins, and kernels that it quantizes."""
+    model = keras.Sequential([keras.Input((32,))])
+    for name in ("one", "two"):
+        model.add(keras.layers.Dense(64, name=name))
+        signs = np.sign(np.random.default_rng(0).normal(size=model.layers[-1].kernel.shape))
+        model.layers[-1].set_weights([signs * (np.arange(64) % 2), np.full(64, len(model.layers))])
+    return model
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="LiteRT's converter is TensorFlow's")
+@pytest.mark.filterwarnings("ignore:export. on this machine the dynamic")
+@pytest.mark.parametrize("mode, width", [(None, 4), ("float16", 2), ("dynamic", 1), ("int8", 1)])
+def test_every_mode_has_all_weights(every_weight_counts, tmp_path, mode, width):
+    rows = np.random.default_rng(0).normal(size=(8, 32)).astype("float32") if mode == "int8" else None
+    file = compress.export(every_weight_counts, tmp_path / "m.tflite", quantize=mode, representative=rows).path
+    found = compress.report(file)
+    assert (found.parameters, found.nonzeros) == (32 * 64 + 64 + 64 * 64 + 64, 32 * 32 + 64 + 64 * 32 + 64)
+    kernels = {layer.name.split("_")[0]: layer.bytes for layer in found.layers if layer.parameters > 64}
+    assert kernels == {"one": 2048 * width, "two": 4096 * width}
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="LiteRT's converter is TensorFlow's")
+def test_two_int4_weights_are_a_byte(every_weight_counts, tmp_path):
+    """What the schema says of INT4: the first of two in the lower half of a byte, as a two's complement."""
+    from ai_edge_litert import schema_py_generated as schema
+    from flatbuffers import Builder
+
+    file = compress.export(every_weight_counts, tmp_path / "m.tflite").path
+    with open(file, "rb") as content:
+        model = schema.ModelT.InitFromPackedBuf(content.read(), 0)
+    tensor = next(t for t in model.subgraphs[0].tensors if tuple(t.shape) == (64, 32))
+    tensor.type, tensor.shape = schema.TensorType.INT4, [3]
+    model.buffers[tensor.buffer].data = [0x7F, 0x08]
+    builder = Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    found = {array.dtype.name: array for array in litert.contents(bytes(builder.Output())).constants}
+    assert found["int4"].tolist() == [-1, 7, -8]
+
+
 @pytest.mark.parametrize("nothing", ["nowhere.keras", "m.h5", None, 3])
 def test_anything_else_is_refused(nothing):
     with pytest.raises(ValueError, match=r"`report\(model=...\)` must be a keras.Model or the path"):
@@ -70,6 +112,34 @@ def test_scores():
         compress.report(model, x)
     with pytest.raises(ValueError, match=r"report\(y=...\)` must be targets of the model's outputs, of shape \(4, 3\)"):
         compress.report(model, x, np.zeros((4, 2)))
+
+
+@pytest.mark.both_backends
+@pytest.mark.parametrize("activation", [None, "sigmoid"])
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_one_output_is_a_class_above_a_half_or_as_a_logit_above_zero(activation, shape):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation, kernel_initializer="ones")])
+    x = np.array([[-2.0], [-1.0], [0.25], [2.0]])
+    for dtype in ("int64", "bool", "float32"):
+        found = compress.report(model, x, np.array([0, 1, 1, 1], dtype).reshape(shape))
+        assert (found.score_name, found.score) == ("accuracy", 0.75)
+    found = compress.report(model, x, np.array([0, 1, 1, 3]).reshape(shape))
+    expected = np.square(model.predict(x, verbose=0)[:, 0] - [0, 1, 1, 3]).mean()
+    assert (found.score_name, found.score) == ("mse", pytest.approx(expected))
+
+
+@pytest.mark.both_backends
+def test_labels_in_a_column_are_classes():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, kernel_initializer="identity")])
+    assert compress.report(model, np.eye(3), np.array([[0], [1], [1]])).score == pytest.approx(2 / 3)
+
+
+@pytest.mark.both_backends
+def test_several_outputs_are_not_scored():
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, [keras.layers.Dense(2)(inputs), keras.layers.Dense(2)(inputs)])
+    with pytest.raises(ValueError, match=r"`report\(model=...\)` must be a model with one output"):
+        compress.report(model, np.ones((3, 2)), np.zeros(3, int))
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="LiteRT's converter is TensorFlow's")

@@ -12,8 +12,15 @@ from keras_dlopt.compress import graph as graphs
 from keras_dlopt.compress.distillation.teachers import CachedLogits, SelfTeacher
 from keras_dlopt.step import Observer
 
-# Keras's losses that expect probabilities unless told otherwise.
-CROSS_ENTROPIES = ("categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy")
+# Keras's losses that expect probabilities, unless told otherwise where they can be.
+READ_PROBABILITIES = (
+    "categorical_crossentropy",
+    "sparse_categorical_crossentropy",
+    "binary_crossentropy",
+    "categorical_focal_crossentropy",
+    "binary_focal_crossentropy",
+    "kl_divergence",
+)
 
 
 class Distiller(keras.Model):
@@ -67,8 +74,9 @@ class Distiller(keras.Model):
     def compile(self, optimizer="rmsprop", loss=None, **kwargs):
         """Keras's `compile`; `loss` must read logits, and may be missing if `alpha` is 1."""
         named = keras.losses.get(loss) if isinstance(loss, str) else loss
-        if getattr(named, "from_logits", None) is False or getattr(named, "__name__", None) in CROSS_ENTROPIES:
-            raise invalid("compile", "loss", loss, "a loss that reads logits: construct it with from_logits=True")
+        function = getattr(named, "fn", named)
+        if not getattr(named, "from_logits", getattr(function, "__name__", None) not in READ_PROBABILITIES):
+            raise invalid("compile", "loss", loss, "a loss that reads logits, as those made with from_logits=True")
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
     def fit(self, x=None, y=None, *args, **kwargs):

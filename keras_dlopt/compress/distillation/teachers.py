@@ -56,7 +56,7 @@ def cache_logits(teacher, x, path, batch_size=128):
         A `CachedLogits`, to be given to `distill` as the teacher.
 
     Raises:
-        ValueError: if the file has the answers of another teacher, or to other data.
+        ValueError: if the file has the answers of another teacher, or to other data, or is not one made here.
 
     Example:
 
@@ -76,28 +76,49 @@ def cache_logits(teacher, x, path, batch_size=128):
     x = np.asarray(x)
     beside, partial = path.with_suffix(".json"), path.with_suffix(".partial.npy")
     key = _fingerprint(teacher, x, batch_size)
-    known = json.loads(beside.read_text()) if beside.exists() else {"of": key, "rows": 0}
+    known = {"of": key, "rows": 0}
+    if beside.exists():
+        known = _known(path, beside)
+    elif path.exists():
+        raise invalid("cache_logits", "path", str(path), f"a new file, or one made here: {beside.name} is missing")
     if known["of"] != key:
         raise invalid("cache_logits", "path", str(path), "a file of this teacher, this data and this batch size")
     if not path.exists():
-        _answer(teacher, x, batch_size, partial, beside, known)
+        known = _answer(teacher, x, batch_size, partial, beside, known)
         os.replace(partial, path)
-    return CachedLogits(np.load(path, mmap_mode="r"))
+    answers = np.load(path, mmap_mode="r")
+    if list(answers.shape) != known["shape"]:
+        accepted = f"a file of answers of shape {tuple(known['shape'])}, as {beside.name} says"
+        raise invalid("cache_logits", "path", str(path), accepted)
+    return CachedLogits(answers)
+
+
+def _known(path, beside):
+    """What the file beside the answers says of them."""
+    try:
+        known = json.loads(beside.read_text())
+    except ValueError:
+        known = None
+    if not isinstance(known, dict) or known.keys() != {"of", "rows", "shape"}:
+        raise invalid("cache_logits", "path", str(path), f"another: {beside.name} is not its own")
+    return known
 
 
 def _answer(teacher, x, batch_size, partial, beside, known):
     first = np.asarray(teacher.predict(x[:batch_size], batch_size=batch_size, verbose=0))
     fresh = not known["rows"] or not partial.exists()
-    shape = (len(x), *first.shape[1:])
-    answers = np.lib.format.open_memmap(partial, mode="w+" if fresh else "r+", dtype=first.dtype, shape=shape)
+    shape = [len(x), *first.shape[1:]]
+    answers = np.lib.format.open_memmap(partial, mode="w+" if fresh else "r+", dtype=first.dtype, shape=tuple(shape))
     # Whole batches a piece: each row meets the same neighbours, and so the same arithmetic, as in one `predict`.
     piece = 32 * batch_size
     for start in range(0 if fresh else known["rows"], len(x), piece):
         rows = slice(start, start + piece)
         answers[rows] = teacher.predict(x[rows], batch_size=batch_size, verbose=0)
         answers.flush()
+        known = {"of": known["of"], "rows": min(start + piece, len(x)), "shape": shape}
         with replacing(beside) as temporary:
-            pathlib.Path(temporary).write_text(json.dumps({"of": known["of"], "rows": min(start + piece, len(x))}))
+            pathlib.Path(temporary).write_text(json.dumps(known))
+    return known
 
 
 def _fingerprint(teacher, x, batch_size):
