@@ -4,8 +4,10 @@ import inspect
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -273,6 +275,22 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert json.loads(pathlib.Path("found.json").read_text())[0]["compiles"]
     assert cli.main(["preflight", "train:nothing", "--batch", "64"]) == 2
     assert "'train' has no function 'nothing'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(TENSORFLOW, reason="the compiler's process is the same on both backends")
+def test_after_ctrl_c_the_next_program_gets_its_own_answer(tmp_path):
+    def parameters(units):
+        model = keras.Sequential([layers.Input((128,)), layers.Dense(units, use_bias=False)])
+        model.compile("sgd", "mse")
+        report = distribute.preflight(model, 8, "v5e-1", predict=False, compiler=compiler)
+        return report.train.hbm["parameters"] / (4 * 128)
+
+    with distribute.Compiler(progress=False, cache=tmp_path) as compiler:
+        assert parameters(128) == 128
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(compiler, "_lines", types.SimpleNamespace(get=lambda: signal.raise_signal(signal.SIGINT)))
+            parameters(512)
+        assert parameters(256) == 256
 
 
 @pytest.mark.skipif(TENSORFLOW, reason="the compiler's process is the same on both backends")

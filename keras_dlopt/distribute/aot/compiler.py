@@ -78,7 +78,11 @@ class Compiler:
         if kept and kept.exists():
             return json.loads(kept.read_text()) | {"cached": True}
         with _shown(title, self._progress) as end:
-            answer = self._ask(program, topology)
+            try:
+                answer = self._ask(program, topology)
+            except BaseException:  # such as Ctrl-C: the answer, still to come, would be taken for the next program's
+                self.close()
+                raise
             end("refused" if answer["error"] else "compiled")
         if kept and not answer.pop("died", False):
             with replacing(kept) as temporary:
