@@ -254,6 +254,20 @@ def test_bad_arguments_are_refused(what, compiler):
         distribute.preflight(*make(), compiler=compiler)
 
 
+@pytest.mark.parametrize("compare", ["v5e-8", [], ["v5e-9"]])
+def test_slices_to_compare_are_a_list_of_names(compare, compiler):
+    with pytest.raises(ValueError, match=r"preflight\(compare=...\)` must be .*v5e-8.*Received: compare="):
+        distribute.preflight(net(), 16, compare=compare, compiler=compiler)
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="what TensorFlow does not run on")
+@pytest.mark.parametrize("where", [{"topology": "7x-8"}, {"compare": ["v5e-8", "7x-8"]}])
+def test_a_slice_that_runs_jax_only_is_refused_on_tensorflow(where, compiler):
+    message = rf"preflight\({[*where][0]}=...\)`: 7x-8 runs JAX only: set KERAS_BACKEND=jax\.$"
+    with pytest.raises(ValueError, match=message):
+        distribute.preflight(net(), 16, **where, compiler=compiler)
+
+
 def test_without_libtpu_one_line_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r'^This needs `libtpu`.*: pip install "keras-dlopt\[tpu\]"$'):

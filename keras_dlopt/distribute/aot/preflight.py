@@ -57,7 +57,8 @@ def preflight(
         `Step.compiles` is False, and `print(report)` says why.
 
     Raises:
-        ValueError: for a model that was never compiled, an unknown slice, a batch that cannot be split.
+        ValueError: for a model that was never compiled, a slice that is unknown or not for this backend, a batch that
+            cannot be split.
         ImportError: without libtpu and jax: `pip install "keras-dlopt[tpu]"`.
 
     Example:
@@ -71,9 +72,12 @@ def preflight(
     if not model.compiled:
         raise ValueError(f'`preflight(model=...)` must be compiled: call `compile` on "{model.name}" first')
     check_number("preflight", "batch", batch, low=1, integer=True)
-    slices = [_load(name) for name in ([topology] if compare is None else compare)]
-    if not slices:
-        raise invalid("preflight", "compare", compare, "names of slices, such as ['v5e-8', 'v6e-8']")
+    if compare is None:
+        slices = [_load("topology", topology)]
+    elif isinstance(compare, list | tuple) and compare:
+        slices = [_load("compare", name) for name in compare]
+    else:
+        raise invalid("preflight", "compare", compare, "a list of slices, such as ['v5e-8', 'v6e-8']")
     for found in slices:
         if batch % found.compiler_devices:
             accepted = f"a multiple of the {found.compiler_devices} devices of {found.name}"
@@ -93,12 +97,15 @@ def preflight(
     return reports[0] if compare is None else Comparison(reports)
 
 
-def _load(name):
+def _load(argument, name):
     try:
-        return tpu_configs.load(name)
+        found = tpu_configs.load(name)
     except ValueError as error:
-        message = str(error).replace("`load(name=...)`", "`preflight(topology=...)`").replace("name=", "topology=")
-        raise ValueError(message) from None
+        message = str(error).replace("`load(name=...)`", f"`preflight({argument}=...)`")
+        raise ValueError(message.replace("name=", f"{argument}=")) from None
+    if keras.backend.backend() == "tensorflow" and "tf" not in found.frameworks:
+        raise ValueError(f"`preflight({argument}=...)`: {found.name} runs JAX only: set KERAS_BACKEND=jax.")
+    return found
 
 
 class _Flight:
