@@ -313,3 +313,11 @@ def test_a_module_beside_the_script_is_not_the_compilers(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with distribute.Compiler(progress=False, cache=None) as compiler:
         assert distribute.preflight(dense(), 64, "v5e-8", predict=False, compiler=compiler).compiles
+
+
+@pytest.mark.skipif(TENSORFLOW, reason="the compiler's process is the same on both backends")
+def test_a_folder_that_cannot_keep_the_answer_is_a_warning(tmp_path):
+    (tmp_path / "file").touch()
+    with distribute.Compiler(progress=False, cache=tmp_path / "file" / "folder") as compiler:
+        with pytest.warns(UserWarning, match=r"answer is not kept in .*folder \(Not a directory\).*KERAS_DLOPT_CACHE"):
+            assert distribute.preflight(dense(), 64, "v5e-8", predict=False, compiler=compiler).compiles
