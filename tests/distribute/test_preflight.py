@@ -234,6 +234,30 @@ def test_weights_and_state_stay(compiler):
         np.testing.assert_array_equal(a, ops.convert_to_numpy(b))
 
 
+@pytest.mark.skipif(not TENSORFLOW, reason="JAX makes the same variables under every distribution")
+def test_a_model_made_for_one_device_compiles(compiler):
+    import tensorflow as tf
+
+    with tf.distribute.OneDeviceStrategy("CPU:0").scope():
+        model = dense()
+    used = [callbacks.Prune(0.8)]
+    report = distribute.preflight(model, 64, "v5e-8", predict=False, callbacks=used, compiler=compiler)
+    assert report.compiles, str(report)
+    assert report.train.hbm["parameters"] == 4 * 128 * 256
+    assert report.train.hbm["optimizer state"] >= 2 * 4 * 128 * 256
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="JAX makes the same variables under every distribution")
+def test_a_model_made_for_several_replicas_is_refused(compiler, mirrored):
+    outside = dense()
+    with mirrored.scope():
+        model = dense()
+        with pytest.raises(ValueError, match="outside `strategy.scope"):
+            distribute.preflight(outside, 64, "v5e-8", compiler=compiler)
+    with pytest.raises(ValueError, match="outside `strategy.scope"):
+        distribute.preflight(model, 64, "v5e-8", compiler=compiler)
+
+
 REFUSED = {
     "topology": (lambda: (net(), 16, "v5e-9"), r"`preflight\(topology=...\)` must be .*v5e-8.*'v5e-9'"),
     "not compiled": (lambda: (keras.Sequential([layers.Input((2,)), layers.Dense(1)]), 8), "must be compiled: call"),

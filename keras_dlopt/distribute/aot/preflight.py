@@ -58,7 +58,7 @@ def preflight(
 
     Raises:
         ValueError: for a model that was never compiled, a slice that is unknown or not for this backend, a batch that
-            cannot be split.
+            cannot be split; on TensorFlow for a model of several replicas, or inside `strategy.scope()`.
         ImportError: without libtpu and jax: `pip install "keras-dlopt[tpu]"`.
 
     Example:
@@ -82,11 +82,13 @@ def preflight(
         if batch % found.compiler_devices:
             accepted = f"a multiple of the {found.compiler_devices} devices of {found.name}"
             raise invalid("preflight", "batch", batch, accepted)
+    strategy_scope = _strategy_scope(model)
     shapes = example.shapes(model, data)
     with contextlib.ExitStack() as stack:
         if compiler is None:
             compiler = stack.enter_context(Compiler(progress))
-        model._symbolic_build(data_batch=example.batch_of(shapes, batch))
+        with strategy_scope:
+            model._symbolic_build(data_batch=example.batch_of(shapes, batch))
         owners = stack.enter_context(_installed(model, list(callbacks)))
         flight = _Flight(model, shapes, Places(model, owners), compiler)
         steps = ("train", "predict") if predict else ("train",)
@@ -106,6 +108,21 @@ def _load(argument, name):
     if keras.backend.backend() == "tensorflow" and "tf" not in found.frameworks:
         raise ValueError(f"`preflight({argument}=...)`: {found.name} runs JAX only: set KERAS_BACKEND=jax.")
     return found
+
+
+def _strategy_scope(model):
+    """Where the optimizer's variables are to be made: under the strategy that the model's were made under."""
+    if keras.backend.backend() != "tensorflow":
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    strategy = model.distribute_strategy
+    if tf.distribute.has_strategy() or strategy.num_replicas_in_sync > 1:
+        raise ValueError(
+            "`preflight` compiles what one replica runs, without a strategy: make the model outside "
+            "`strategy.scope()` for a preflight, and call `preflight` outside it"
+        )
+    return strategy.scope()
 
 
 class _Flight:
