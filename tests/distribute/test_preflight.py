@@ -67,6 +67,22 @@ def test_compiles(what, compiler):
     assert step.hbm["optimizer state"] >= state
 
 
+def test_recording_is_in_the_step_and_leaves_nothing_behind(compiler, tmp_path):
+    model = dense()
+    model.compile("sgd", "mse")
+    recorder = callbacks.RecordOptimizer(tmp_path / "log")
+    plain, recorded, again = (
+        distribute.preflight(model, 64, "v5e-8", predict=False, callbacks=used, compiler=compiler).train
+        for used in ([], [recorder], [])
+    )
+    assert recorded.compiles, recorded.message
+    state = [step.hbm["optimizer state"] + step.hbm["other state"] for step in (plain, recorded)]
+    assert state[1] >= state[0] + 18 * 2 * 64  # the ring's rows of two histograms, in bytes, and more
+    assert recorded.flops > plain.flops + 3 * 2 * 128 * 256  # the norms of the gradient, the update and the weight
+    assert again.cached and again.hbm == plain.hbm
+    assert not os.path.exists(recorder.logdir)
+
+
 def test_figures_of_a_matrix_product(compiler):
     report = distribute.preflight(dense(), 8 * 64, "v5e-8", compiler=compiler)
     product = 2 * 64 * 128 * 256

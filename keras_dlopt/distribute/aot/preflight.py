@@ -43,8 +43,9 @@ def preflight(
         topology: name of a slice, such as "v5e-8" (`keras-dlopt tpu list` shows all).
         data: a batch of any size, as `fit` gets it: (x, y) or (x, y, sample_weight). Only shapes and dtypes count. By
             default they come from the model's inputs and its loss; needed where these do not tell.
-        callbacks: callbacks that bring something into the step, such as `Prune`. Their `on_train_begin` and
-            `on_train_end` are called; afterwards weights and optimizer state are put back.
+        callbacks: callbacks that bring something into the step, such as `Prune`; `RecordOptimizer` with the step that
+            records. Their `on_train_begin` and `on_train_end` are called; afterwards weights and optimizer state are
+            put back.
         find_batch: whether to look for the largest batch that fits, starting from `batch`. It is a multiple of 8
             examples a device, or of one where 8 do not fit.
         compare: names of slices to compile for instead of `topology`.
@@ -215,7 +216,7 @@ def _installed(model, callbacks):
     """The callbacks at work, as in `fit`, and everything as it was afterwards; yields who owns what in the step."""
     variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables] if callbacks else []
     saved = [keras.ops.convert_to_numpy(variable) for variable in variables]
-    owners, begun = [], []
+    owners, begun, stack = [], [], contextlib.ExitStack()
     try:
         for callback in callbacks:
             before = _observers(model)
@@ -226,10 +227,15 @@ def _installed(model, callbacks):
             called = f"callback {type(callback).__name__}"
             owners += [(callback, called)]
             owners += [(observer, called) for observer in _observers(model) if observer not in before]
+        for callback in callbacks:
+            if hasattr(callback, "in_step"):
+                observer = stack.enter_context(callback.in_step())
+                owners.append((observer, f"callback {type(callback).__name__}"))
         named = [owner for owner, _ in owners]
         owners += [(o, f"observer {type(o).__name__}") for o in _observers(model) if o not in named]
         yield owners
     finally:
+        stack.close()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the run was too short
             for callback in begun:
