@@ -332,19 +332,18 @@ def test_command(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.skipif(TENSORFLOW, reason="the compiler's process is the same on both backends")
-def test_after_ctrl_c_the_next_program_gets_its_own_answer(tmp_path):
+def test_after_ctrl_c_the_next_program_gets_its_own_answer(compiler):
     def parameters(units):
         model = keras.Sequential([layers.Input((128,)), layers.Dense(units, use_bias=False)])
         model.compile("sgd", "mse")
         report = distribute.preflight(model, 8, "v5e-1", predict=False, compiler=compiler)
         return report.train.hbm["parameters"] / (4 * 128)
 
-    with distribute.Compiler(progress=False, cache=tmp_path) as compiler:
-        assert parameters(128) == 128
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(compiler, "_lines", types.SimpleNamespace(get=lambda: signal.raise_signal(signal.SIGINT)))
-            parameters(512)
-        assert parameters(256) == 256
+    assert parameters(128) == 128
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(compiler, "_lines", types.SimpleNamespace(get=lambda: signal.raise_signal(signal.SIGINT)))
+        parameters(512)
+    assert parameters(256) == 256
 
 
 @pytest.mark.skipif(TENSORFLOW, reason="the compiler's process is the same on both backends")
