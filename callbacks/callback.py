@@ -22,6 +22,9 @@ class Callback(keras.callbacks.Callback):
     next batch. Without these two, it keeps the attributes that hold such values and have changed since the run began.
     `flush()`, where there is one, is called in a thread, before the checkpoint is written.
 
+    A callback that brings something into the step after `on_train_begin` shows it to `distribute.preflight` by
+    `in_step()`: a context in which the step is traced with it, and which yields its observer.
+
     Example:
 
     >>> class Log(Callback):

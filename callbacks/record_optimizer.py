@@ -1,5 +1,6 @@
 """What the optimizer does, layer by layer, for TensorBoard's tab "Optimizer"."""
 
+import contextlib
 import os
 import time
 import warnings
@@ -120,6 +121,17 @@ class RecordOptimizer(Callback):
     def on_train_end(self, logs=None):
         if self._finish is not None:
             self._finish()
+
+    @contextlib.contextmanager
+    def in_step(self):
+        """Traces of the step record, as every `every`-th does in `fit`; nothing is written. For the preflight."""
+        measure = _Recording(self.model, _Nowhere(), self.every).measure
+        measure.carry.chosen = True
+        try:
+            yield measure
+        finally:
+            measure.carry.chosen = False
+            step.detach(measure.optimizer, measure)
 
     def get_state(self):
         """Which records the file has, and what the host knows of those that are still in the ring."""

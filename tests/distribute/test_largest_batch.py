@@ -53,3 +53,26 @@ def test_the_largest_batch_that_fits_is_found_in_few_trials(state, example, powe
     assert report.next_batch == report.batch + unit * devices
     assert curve.used(report.next_batch / devices) > AVAILABLE
     assert len(report.search) == len(set(report.search)) <= 24
+
+
+FOUND = types.SimpleNamespace(compiler_devices=8, name="v5e-8")
+
+
+def test_the_report_says_so_if_not_even_the_smallest_batch_fits():
+    report = largest.search(Curve(2 * AVAILABLE, 1e5, 1.0, True), 128, FOUND, ("train",))
+    assert not report.compiles and report.batch == 8
+    said = str(report)
+    assert "\n  no batch fits: even 8 is refused (tried 128 refused, " in said and "largest batch" not in said
+
+
+def test_the_report_says_so_if_the_search_ended_at_another_error():
+    class Broken(Curve):
+        def step(self, name, batch, found):
+            if batch < 1000:
+                return super().step(name, batch, found)
+            return Step(name, False, "INTERNAL", "a bug in the compiler", hbm_available=AVAILABLE)
+
+    report = largest.search(Broken(1e9, 1e7, 1.0, True), 128, FOUND, ("train",))
+    assert not report.compiles and report.train.error == "INTERNAL"
+    said = str(report)
+    assert f"\n  the search ended at {report.batch}: INTERNAL (tried 128 fits, {report.batch} refused)" in said

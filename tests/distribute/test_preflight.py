@@ -4,8 +4,10 @@ import inspect
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -63,6 +65,22 @@ def test_compiles(what, compiler):
     assert step.hbm["parameters"] >= 4 * model.count_params()
     state = sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in model.optimizer.variables if v.ndim)
     assert step.hbm["optimizer state"] >= state
+
+
+def test_recording_is_in_the_step_and_leaves_nothing_behind(compiler, tmp_path):
+    model = dense()
+    model.compile("sgd", "mse")
+    recorder = callbacks.RecordOptimizer(tmp_path / "log")
+    plain, recorded, again = (
+        distribute.preflight(model, 64, "v5e-8", predict=False, callbacks=used, compiler=compiler).train
+        for used in ([], [recorder], [])
+    )
+    assert recorded.compiles, recorded.message
+    state = [step.hbm["optimizer state"] + step.hbm["other state"] for step in (plain, recorded)]
+    assert state[1] >= state[0] + 18 * 2 * 64  # the ring's rows of two histograms, in bytes, and more
+    assert recorded.flops > plain.flops + 3 * 2 * 128 * 256  # the norms of the gradient, the update and the weight
+    assert again.cached and again.hbm == plain.hbm
+    assert not os.path.exists(recorder.logdir)
 
 
 def test_figures_of_a_matrix_product(compiler):
@@ -232,6 +250,30 @@ def test_weights_and_state_stay(compiler):
         np.testing.assert_array_equal(a, ops.convert_to_numpy(b))
 
 
+@pytest.mark.skipif(not TENSORFLOW, reason="JAX makes the same variables under every distribution")
+def test_a_model_made_for_one_device_compiles(compiler):
+    import tensorflow as tf
+
+    with tf.distribute.OneDeviceStrategy("CPU:0").scope():
+        model = dense()
+    used = [callbacks.Prune(0.8)]
+    report = distribute.preflight(model, 64, "v5e-8", predict=False, callbacks=used, compiler=compiler)
+    assert report.compiles, str(report)
+    assert report.train.hbm["parameters"] == 4 * 128 * 256
+    assert report.train.hbm["optimizer state"] >= 2 * 4 * 128 * 256
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="JAX makes the same variables under every distribution")
+def test_a_model_made_for_several_replicas_is_refused(compiler, mirrored):
+    outside = dense()
+    with mirrored.scope():
+        model = dense()
+        with pytest.raises(ValueError, match="outside `strategy.scope"):
+            distribute.preflight(outside, 64, "v5e-8", compiler=compiler)
+    with pytest.raises(ValueError, match="outside `strategy.scope"):
+        distribute.preflight(model, 64, "v5e-8", compiler=compiler)
+
+
 REFUSED = {
     "topology": (lambda: (net(), 16, "v5e-9"), r"`preflight\(topology=...\)` must be .*v5e-8.*'v5e-9'"),
     "not compiled": (lambda: (keras.Sequential([layers.Input((2,)), layers.Dense(1)]), 8), "must be compiled: call"),
@@ -250,6 +292,20 @@ def test_bad_arguments_are_refused(what, compiler):
     make, message = REFUSED[what]
     with pytest.raises(ValueError, match=message):
         distribute.preflight(*make(), compiler=compiler)
+
+
+@pytest.mark.parametrize("compare", ["v5e-8", [], ["v5e-9"]])
+def test_slices_to_compare_are_a_list_of_names(compare, compiler):
+    with pytest.raises(ValueError, match=r"preflight\(compare=...\)` must be .*v5e-8.*Received: compare="):
+        distribute.preflight(net(), 16, compare=compare, compiler=compiler)
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="what TensorFlow does not run on")
+@pytest.mark.parametrize("where", [{"topology": "7x-8"}, {"compare": ["v5e-8", "7x-8"]}])
+def test_a_slice_that_runs_jax_only_is_refused_on_tensorflow(where, compiler):
+    message = rf"preflight\({[*where][0]}=...\)`: 7x-8 runs JAX only: set KERAS_BACKEND=jax\.$"
+    with pytest.raises(ValueError, match=message):
+        distribute.preflight(net(), 16, **where, compiler=compiler)
 
 
 def test_without_libtpu_one_line_says_how_to_get_it(monkeypatch):
@@ -276,8 +332,31 @@ def test_command(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.skipif(TENSORFLOW, reason="the compiler's process is the same on both backends")
+def test_after_ctrl_c_the_next_program_gets_its_own_answer(compiler):
+    def parameters(units):
+        model = keras.Sequential([layers.Input((128,)), layers.Dense(units, use_bias=False)])
+        model.compile("sgd", "mse")
+        report = distribute.preflight(model, 8, "v5e-1", predict=False, compiler=compiler)
+        return report.train.hbm["parameters"] / (4 * 128)
+
+    assert parameters(128) == 128
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(compiler, "_lines", types.SimpleNamespace(get=lambda: signal.raise_signal(signal.SIGINT)))
+        parameters(512)
+    assert parameters(256) == 256
+
+
+@pytest.mark.skipif(TENSORFLOW, reason="the compiler's process is the same on both backends")
 def test_a_module_beside_the_script_is_not_the_compilers(tmp_path, monkeypatch):
     (tmp_path / "compression.py").write_text("raise RuntimeError('not the module that JAX asks for')")
     monkeypatch.syspath_prepend(tmp_path)
     with distribute.Compiler(progress=False, cache=None) as compiler:
         assert distribute.preflight(dense(), 64, "v5e-8", predict=False, compiler=compiler).compiles
+
+
+@pytest.mark.skipif(TENSORFLOW, reason="the compiler's process is the same on both backends")
+def test_a_folder_that_cannot_keep_the_answer_is_a_warning(tmp_path):
+    (tmp_path / "file").touch()
+    with distribute.Compiler(progress=False, cache=tmp_path / "file" / "folder") as compiler:
+        with pytest.warns(UserWarning, match=r"answer is not kept in .*folder \(Not a directory\).*KERAS_DLOPT_CACHE"):
+            assert distribute.preflight(dense(), 64, "v5e-8", predict=False, compiler=compiler).compiles

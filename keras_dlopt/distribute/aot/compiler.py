@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 
 from keras_dlopt import extras
 from keras_dlopt.atomic import replacing
@@ -75,14 +76,23 @@ class Compiler:
             "flops" and "bytes".
         """
         kept = self._cache and self._cache / f"{_key(program, topology)}.json"
-        if kept and kept.exists():
-            return json.loads(kept.read_text()) | {"cached": True}
+        if kept:
+            with contextlib.suppress(OSError):
+                return json.loads(kept.read_text()) | {"cached": True}
         with _shown(title, self._progress) as end:
-            answer = self._ask(program, topology)
+            try:
+                answer = self._ask(program, topology)
+            except BaseException:  # such as Ctrl-C: the answer, still to come, would be taken for the next program's
+                self.close()
+                raise
             end("refused" if answer["error"] else "compiled")
         if kept and not answer.pop("died", False):
-            with replacing(kept) as temporary:
-                pathlib.Path(temporary).write_text(json.dumps(answer))
+            try:
+                with replacing(kept) as temporary:
+                    pathlib.Path(temporary).write_text(json.dumps(answer))
+            except OSError as error:
+                why = f"the preflight's answer is not kept in {self._cache} ({error.strerror})"
+                warnings.warn(f"{why}: set KERAS_DLOPT_CACHE to a folder that can be written", stacklevel=2)
         return answer | {"cached": False}
 
     def _ask(self, program, topology):

@@ -43,8 +43,9 @@ def preflight(
         topology: name of a slice, such as "v5e-8" (`keras-dlopt tpu list` shows all).
         data: a batch of any size, as `fit` gets it: (x, y) or (x, y, sample_weight). Only shapes and dtypes count. By
             default they come from the model's inputs and its loss; needed where these do not tell.
-        callbacks: callbacks that bring something into the step, such as `Prune`. Their `on_train_begin` and
-            `on_train_end` are called; afterwards weights and optimizer state are put back.
+        callbacks: callbacks that bring something into the step, such as `Prune`; `RecordOptimizer` with the step that
+            records. Their `on_train_begin` and `on_train_end` are called; afterwards weights and optimizer state are
+            put back.
         find_batch: whether to look for the largest batch that fits, starting from `batch`. It is a multiple of 8
             examples a device, or of one where 8 do not fit.
         compare: names of slices to compile for instead of `topology`.
@@ -57,7 +58,8 @@ def preflight(
         `Step.compiles` is False, and `print(report)` says why.
 
     Raises:
-        ValueError: for a model that was never compiled, an unknown slice, a batch that cannot be split.
+        ValueError: for a model that was never compiled, a slice that is unknown or not for this backend, a batch that
+            cannot be split; on TensorFlow for a model of several replicas, or inside `strategy.scope()`.
         ImportError: without libtpu and jax: `pip install "keras-dlopt[tpu]"`.
 
     Example:
@@ -71,18 +73,23 @@ def preflight(
     if not model.compiled:
         raise ValueError(f'`preflight(model=...)` must be compiled: call `compile` on "{model.name}" first')
     check_number("preflight", "batch", batch, low=1, integer=True)
-    slices = [_load(name) for name in ([topology] if compare is None else compare)]
-    if not slices:
-        raise invalid("preflight", "compare", compare, "names of slices, such as ['v5e-8', 'v6e-8']")
+    if compare is None:
+        slices = [_load("topology", topology)]
+    elif isinstance(compare, list | tuple) and compare:
+        slices = [_load("compare", name) for name in compare]
+    else:
+        raise invalid("preflight", "compare", compare, "a list of slices, such as ['v5e-8', 'v6e-8']")
     for found in slices:
         if batch % found.compiler_devices:
             accepted = f"a multiple of the {found.compiler_devices} devices of {found.name}"
             raise invalid("preflight", "batch", batch, accepted)
+    strategy_scope = _strategy_scope(model)
     shapes = example.shapes(model, data)
     with contextlib.ExitStack() as stack:
         if compiler is None:
             compiler = stack.enter_context(Compiler(progress))
-        model._symbolic_build(data_batch=example.batch_of(shapes, batch))
+        with strategy_scope:
+            model._symbolic_build(data_batch=example.batch_of(shapes, batch))
         owners = stack.enter_context(_installed(model, list(callbacks)))
         flight = _Flight(model, shapes, Places(model, owners), compiler)
         steps = ("train", "predict") if predict else ("train",)
@@ -93,12 +100,30 @@ def preflight(
     return reports[0] if compare is None else Comparison(reports)
 
 
-def _load(name):
+def _load(argument, name):
     try:
-        return tpu_configs.load(name)
+        found = tpu_configs.load(name)
     except ValueError as error:
-        message = str(error).replace("`load(name=...)`", "`preflight(topology=...)`").replace("name=", "topology=")
-        raise ValueError(message) from None
+        message = str(error).replace("`load(name=...)`", f"`preflight({argument}=...)`")
+        raise ValueError(message.replace("name=", f"{argument}=")) from None
+    if keras.backend.backend() == "tensorflow" and "tf" not in found.frameworks:
+        raise ValueError(f"`preflight({argument}=...)`: {found.name} runs JAX only: set KERAS_BACKEND=jax.")
+    return found
+
+
+def _strategy_scope(model):
+    """Where the optimizer's variables are to be made: under the strategy that the model's were made under."""
+    if keras.backend.backend() != "tensorflow":
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    strategy = model.distribute_strategy
+    if tf.distribute.has_strategy() or strategy.num_replicas_in_sync > 1:
+        raise ValueError(
+            "`preflight` compiles what one replica runs, without a strategy: make the model outside "
+            "`strategy.scope()` for a preflight, and call `preflight` outside it"
+        )
+    return strategy.scope()
 
 
 class _Flight:
@@ -191,7 +216,7 @@ def _installed(model, callbacks):
     """The callbacks at work, as in `fit`, and everything as it was afterwards; yields who owns what in the step."""
     variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables] if callbacks else []
     saved = [keras.ops.convert_to_numpy(variable) for variable in variables]
-    owners, begun = [], []
+    owners, begun, stack = [], [], contextlib.ExitStack()
     try:
         for callback in callbacks:
             before = _observers(model)
@@ -202,10 +227,15 @@ def _installed(model, callbacks):
             called = f"callback {type(callback).__name__}"
             owners += [(callback, called)]
             owners += [(observer, called) for observer in _observers(model) if observer not in before]
+        for callback in callbacks:
+            if hasattr(callback, "in_step"):
+                observer = stack.enter_context(callback.in_step())
+                owners.append((observer, f"callback {type(callback).__name__}"))
         named = [owner for owner, _ in owners]
         owners += [(o, f"observer {type(o).__name__}") for o in _observers(model) if o not in named]
         yield owners
     finally:
+        stack.close()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the run was too short
             for callback in begun:

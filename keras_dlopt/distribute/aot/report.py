@@ -89,7 +89,8 @@ class Report:
         train: the `Step` of training.
         predict: the `Step` of prediction.
         search: the batches that `find_batch` tried, as pairs (batch, whether it compiles), in the order tried.
-        next_batch: the next size up, which the compiler refused; None without `find_batch`, or if none was refused.
+        next_batch: the next size up, which the compiler refused; None without `find_batch`, if no batch
+            fits, or if none was refused.
     """
 
     model: str
@@ -126,8 +127,14 @@ class Report:
         lines = [f"{self.model} on {self.topology}, batch {self.batch}{each}, {self.backend} ({how})"]
         if self.search:
             tried = ", ".join(f"{batch} {'fits' if fits else 'refused'}" for batch, fits in self.search)
-            refused = f"{self.next_batch} is refused" if self.next_batch else "none was refused"
-            lines.append(f"  largest batch that fits: {self.batch}; {refused} (tried {tried})")
+            if self.train.compiles:
+                refused = f"{self.next_batch} is refused" if self.next_batch else "none was refused"
+                ended = f"largest batch that fits: {self.batch}; {refused}"
+            elif self.train.error == "RESOURCE_EXHAUSTED":
+                ended = f"no batch fits: even {self.batch} is refused"
+            else:
+                ended = f"the search ended at {self.batch}: {self.train.error}"
+            lines.append(f"  {ended} (tried {tried})")
         for step in self.steps:
             lines += _text(step, self.batch)
         lines.append("  Nothing ran on a TPU: times are estimates from the roofline, not measurements.")
