@@ -68,7 +68,7 @@ def kinds():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--topology", default="v5e-8", help="the slice that this runs on")
-    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--batch", type=int, default=512, help="at most 1797, the number of images")
     parser.add_argument("--optimizers", nargs="+", default=["adam", "lion", "muon", "soap", "schedulefreeadamw"])
     parser.add_argument("--out", default="tpu_smoke.json")
     arguments = parser.parse_args()

@@ -30,7 +30,8 @@ def from_chief(number):
     import tensorflow as tf
 
     def given(context):
-        return tf.constant(number if context.replica_id_in_sync_group == 0 else 0)
+        # TensorFlow keeps int32 on the host, where GPUs do not reduce.
+        return tf.constant(number if context.replica_id_in_sync_group == 0 else 0, "float64")
 
     values = made.strategy.experimental_distribute_values_from_function(given)
     return int(made.strategy.reduce("SUM", values, axis=None))
