@@ -26,9 +26,10 @@ class ResumeExactly(Callback):
 
     What is kept: weights, optimizer, metrics, seeds of layers, all that is attached to the optimizer's step (masks,
     records), the state of every callback (Keras's, ours and the user's, see `Callback`), the generators of Python,
-    NumPy and TensorFlow, and the position in the data. It is copied to the host between two steps and written by a
-    thread; no step waits for the disk. A file is complete or not there, and has a checksum: of the newest `keep` files
-    the newest that is whole is taken.
+    NumPy and TensorFlow, and the position in the data; of a model of your own also further optimizers and TensorFlow
+    variables that are attributes of it or its layers, by themselves, in a list or in a dictionary. It is copied to the
+    host between two steps and written by a thread; no step waits for the disk. A file is complete or not there, and has
+    a checksum: of the newest `keep` files the newest that is whole is taken.
 
     Data are drawn again, without computing, up to where the run was: they must come in the same order each time the
     script runs (`keras.utils.set_random_seed`), and cost the time it takes to read them. Where data draw from Python's
@@ -197,6 +198,7 @@ class ResumeExactly(Callback):
             "executions": executions,
             "num_batches": self._epoch_iterator._num_batches,
             "logs": keras.tree.map_structure(lambda value: np.array(keras.ops.convert_to_numpy(value)), logs or {}),
+            "builds": run_state.read_builds(self.model),
             "variables": run_state.read_variables(self.model),
             "generators": run_state.read_generators(),
             "callbacks": callbacks,
@@ -216,6 +218,7 @@ class ResumeExactly(Callback):
         last, moved = go_to(self._epoch_iterator, position)
         # Without a strategy Keras leaves the metrics to the first step: too late for their values.
         model._symbolic_build(data_batch=last)
+        run_state.write_builds(model, saved["builds"])
         run_state.write_variables(model, saved["variables"], self._store.path)
         for name, callback in self._others.items():
             if name in saved["callbacks"]:

@@ -17,10 +17,46 @@ _EVENT_FILES = "event files"
 
 def variables_of(model):
     """Every variable that a step reads or writes, in an order that another process finds, too."""
-    found = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
-    for observer in step.observers(model.optimizer):
-        found += observer.variables
+    found = [*model.variables, *model.metrics_variables]
+    for optimizer in _optimizers_of(model):
+        found += optimizer.variables
+        for observer in step.observers(optimizer):
+            found += observer.variables
+    if "tensorflow" in sys.modules:
+        import tensorflow as tf
+
+        found += [value for value in _attributes_of(model) if isinstance(value, tf.Variable)]
     return list({id(variable): variable for variable in found}.values())
+
+
+def _optimizers_of(model):
+    """The one it was compiled with, and those that a model of one's own has besides, as a GAN does."""
+    others = [value for value in _attributes_of(model) if isinstance(value, keras.optimizers.Optimizer)]
+    return list({id(optimizer): optimizer for optimizer in [model.optimizer, *others]}.values())
+
+
+def _attributes_of(model):
+    """What the attributes of the model and its layers hold, by themselves or in a list or dictionary."""
+    for layer in model._flatten_layers():
+        for _, value in sorted(vars(layer).items()):
+            several = list(value.values()) if isinstance(value, dict) else value
+            yield from several if isinstance(several, list | tuple) else [value]
+
+
+def read_builds(model):
+    """For each optimizer, where in `model.variables` are those that it was built for; `None` before it is built."""
+    places = {id(variable): place for place, variable in enumerate(model.variables)}
+    return [
+        [places.get(id(variable)) for variable in optimizer._trainable_variables] if optimizer.built else None
+        for optimizer in _optimizers_of(model)
+    ]
+
+
+def write_builds(model, builds):
+    """Builds the optimizers that `read_builds` found built, where only the first step would."""
+    for optimizer, places in zip(_optimizers_of(model), builds, strict=False):
+        if not optimizer.built and places and None not in places:
+            optimizer.build([model.variables[place] for place in places])
 
 
 def read_variables(model):
@@ -37,7 +73,7 @@ def write_variables(model, arrays, path):
     variables = variables_of(model)
     for i, (variable, array) in enumerate(zip(variables, arrays, strict=False)):
         if tuple(variable.shape) != array.shape or keras.backend.standardize_dtype(variable.dtype) != array.dtype.name:
-            accepted = f"a folder with checkpoints of this run; variable {i}, {variable.path}, is another there"
+            accepted = f"a folder with checkpoints of this run; variable {i}, {variable.name}, is another there"
             raise invalid("ResumeExactly", "path", path, accepted)
     if len(variables) != len(arrays):
         accepted = f"a folder with checkpoints of this run, which has {len(variables)} variables, not {len(arrays)}"

@@ -264,6 +264,37 @@ def test_a_model_of_ones_own(tmp_path):
     assert list(history) == ["own"]
 
 
+@pytest.mark.skipif(JAX, reason="the model's own step is TensorFlow's")
+def test_optimizers_and_variables_of_a_model_of_ones_own(tmp_path):
+    """As in a GAN; the second optimizer is built in the first step, the third in the step after the power cut."""
+    import tensorflow as tf
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.body, self.out = keras.layers.Dense(4), keras.layers.Dense(1)
+            self.others, self.calls = {"out": adam(), "late": adam()}, tf.Variable(0.0)
+            self(np.zeros((1, 3)))
+
+        def call(self, x):
+            return self.out(self.body(x))
+
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self(x) - y) ** 2)
+            body, out = self.body.trainable_variables, self.out.trainable_variables
+            gradients = tape.gradient(loss, body + out)
+            self.optimizer.apply(gradients[:2], body)
+            self.others["out"].apply(gradients[2:], out)
+            if self.optimizer.iterations > 9:
+                self.others["late"].apply(gradients[2:], out)
+            return {"loss": loss, "calls": self.calls.assign_add(1)}
+
+    history = assert_resumes(tmp_path, (9, 15), model=Own, metrics=None, run_eagerly=True)
+    assert history["calls"] == [6, 12, 18, 24]
+
+
 def test_mirrored_strategy(tmp_path, mirrored):
     if JAX:
         pytest.skip("tf.distribute is TensorFlow's")
