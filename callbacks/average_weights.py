@@ -1,7 +1,6 @@
 """Weight averaging during `fit`."""
 
 import warnings
-import weakref
 
 import keras
 import numpy as np
@@ -61,11 +60,10 @@ class AverageWeights(Callback):
         check_number("AverageWeights", "decay", decay, 0, 1, "[)")
         self._begin = check_length("AverageWeights", "begin", begin, least=0)
         self._kind, self._decay, self._data = kind, decay, data
-        self._average = self._end_run = None
+        self._average = None
 
     def on_train_begin(self, logs=None):
-        if self._end_run is not None:
-            self._end_run()
+        self.end_run()
         begin = self._begin
         if begin:
             run = run_length(self)
@@ -77,8 +75,7 @@ class AverageWeights(Callback):
             raise invalid("AverageWeights", "data", None, accepted)
         self._average = step.Average(begin, self._decay if self._kind == "ema" else None)
         step.attach(self.model.optimizer, self._average, self.model)
-        self._end_run = weakref.finalize(self, _detach, self._average)
-        self._end_run.atexit = False
+        self.at_end(_detach, self._average)
         self._fresh, self._swapped = True, False
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -104,7 +101,7 @@ class AverageWeights(Callback):
                 step.reestimate_batch_norm(self.model, _batches(self._data))
         else:
             warnings.warn("AverageWeights: the run ended before the first weights to average.", stacklevel=2)
-        self._end_run()
+        self.end_run()
         self._average = None
 
     def get_state(self):

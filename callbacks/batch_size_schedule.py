@@ -1,7 +1,5 @@
 """A batch that grows during the run."""
 
-import weakref
-
 import keras
 from keras.src.trainers.epoch_iterator import EpochIterator
 
@@ -74,7 +72,6 @@ class BatchSizeSchedule(Callback):
             check_number("BatchSizeSchedule", "sizes", size, 1, integer=True)
             if size % self._sizes[0][1]:
                 raise invalid("BatchSizeSchedule", "sizes", sizes, "multiples of the first one")
-        self._end_run = None
 
     def set_params(self, params):
         super().set_params(params)
@@ -89,8 +86,7 @@ class BatchSizeSchedule(Callback):
         return size // self._sizes[0][1]
 
     def on_train_begin(self, logs=None):
-        if self._end_run is not None:
-            self._end_run()
+        self.end_run()
         self._begun = in_epochs("BatchSizeSchedule", "sizes", self._sizes, self.params["epochs"])
         self._iterator = in_caller("epoch_iterator", EpochIterator)
         if self._iterator is None:
@@ -102,8 +98,7 @@ class BatchSizeSchedule(Callback):
         self._stage, self._used = 0, []
         if self._power:
             check_rate_is_number("BatchSizeSchedule", self.model.optimizer)
-        self._end_run = weakref.finalize(self, _detach, self._used)
-        self._end_run.atexit = False
+        self.at_end(_detach, self._used)
 
     def on_epoch_begin(self, epoch, logs=None):
         stage = stage_at(self._begun, epoch)
@@ -139,7 +134,7 @@ class BatchSizeSchedule(Callback):
             logs["learning_rate"] = float(keras.ops.convert_to_numpy(rate)) * factor
 
     def on_train_end(self, logs=None):
-        self._end_run()
+        self.end_run()
         self._iterator = self._adapter = None
 
 

@@ -1,7 +1,5 @@
 """What callbacks that change the batch have in common: which change is in use at which step of the run."""
 
-import weakref
-
 import keras
 from keras.src import backend
 from keras.src.trainers.epoch_iterator import EpochIterator
@@ -25,8 +23,6 @@ class BatchStages(Callback):
         steps: length of the run in batches, for data of unknown length.
     """
 
-    _end = None
-
     def __init__(self, steps=None):
         super().__init__()
         self._steps = steps if steps is None else check_number(type(self).__name__, "steps", steps, 1, integer=True)
@@ -36,15 +32,13 @@ class BatchStages(Callback):
         raise NotImplementedError
 
     def on_train_begin(self, logs=None):
-        if self._end is not None:
-            self._end()
+        self.end_run()
         run = run_length(self, self._steps)
         self._stages, self._run = self.stages(run), run
         self._changes, owner = step.BatchChanges.of(self.model), object()
         self._changes.set(owner, None)  # the order of the changes is that of the callbacks
-        # Keras does not tell callbacks of a run that breaks off: letting this one go, or the next run, ends it.
-        self._owner, self._end = owner, weakref.finalize(self, self._changes.put_back, owner)
-        self._end.atexit = False
+        self._owner = owner
+        self.at_end(self._changes.put_back, owner)
         self._first = self._next = None
         batch = batch_of_shapes()
         if batch is not None:
@@ -53,7 +47,7 @@ class BatchStages(Callback):
                 for change in dict.fromkeys(change for _, change in self._stages if change is not None):
                     _try(type(self).__name__, self.model, change, batch)
             except BaseException:
-                self._end()
+                self.end_run()
                 raise
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -67,7 +61,7 @@ class BatchStages(Callback):
         self._go_to(self._first + batch + 1)
 
     def on_train_end(self, logs=None):
-        self._end()
+        self.end_run()
 
     def get_state(self):
         """Where in the run the epoch began, and which step is next."""

@@ -1,10 +1,12 @@
-"""What our callbacks have in common: a configuration, and the order they need."""
+"""What our callbacks have in common: a configuration, the order they need, and an end in any case."""
 
 import inspect
 import os
 import sys
+import weakref
 
 import keras
+from keras.src.trainers.epoch_iterator import EpochIterator
 
 from keras_dlopt.arguments import invalid
 
@@ -25,6 +27,9 @@ class Callback(keras.callbacks.Callback):
     A callback that brings something into the step after `on_train_begin` shows it to `distribute.preflight` by
     `in_step()`: a context in which the step is traced with it, and which yields its observer.
 
+    What a callback has put on the model is taken off by what it has given to `at_end`; it calls `end_run` in
+    `on_train_begin`, for a run before that broke off, and in `on_train_end`.
+
     Example:
 
     >>> class Log(Callback):
@@ -39,6 +44,7 @@ class Callback(keras.callbacks.Callback):
 
     after = ()
     lengths = ()  # names of the arguments that say when in the run, or whose keys do
+    _ending = None
 
     def __new__(cls, *args, **kwargs):
         made = super().__new__(cls)
@@ -73,6 +79,57 @@ class Callback(keras.callbacks.Callback):
         if any(callback is self for callback in callbacks):  # else somebody else calls, with callbacks unknown
             _check_order(self, callbacks)
 
+    def at_end(self, function, *args, atexit=False):
+        """Has `end_run` call `function(*args)`, once; it must not hold the callback.
+
+        Keras does not tell callbacks of a run that breaks off: then the next `fit` or `train_on_batch` of the model
+        calls it, or letting the callback go; with `atexit`, the end of Python, too.
+        """
+        if in_caller("epoch_iterator", EpochIterator) is None:  # a loop of one's own, with `train_on_batch` in it
+            self._ending = weakref.finalize(self, function, *args)
+        else:
+            self._ending = _Endings.of(self.model).add(self, function, args)
+        self._ending.atexit = atexit
+
+    def end_run(self):
+        """Calls what `at_end` was given, unless that has been done."""
+        if self._ending is not None:
+            self._ending()
+
+
+class _Endings:
+    """What is to be called when a model's run ends, at the latest when its next one begins."""
+
+    @classmethod
+    def of(cls, model):
+        return vars(model).get("_endings") or cls(model)
+
+    def __init__(self, model):
+        self.model, self.pending = model, []
+        self.found, self.make = vars(model).get("make_train_function"), model.make_train_function
+        model._endings, model.make_train_function = self, self.make_train_function
+
+    def add(self, callback, function, args):
+        ending = weakref.finalize(callback, self._call, function, args)
+        self.pending.append(ending)
+        return ending
+
+    def _call(self, function, args):
+        try:
+            function(*args)
+        finally:
+            self.pending = [ending for ending in self.pending if ending.alive]
+            if not self.pending and vars(self.model).get("_endings") is self:
+                del self.model._endings, self.model.make_train_function
+                if self.found is not None:
+                    self.model.make_train_function = self.found
+
+    def make_train_function(self, force=False):
+        if not force and not callbacks_in_use():  # so `fit` and `train_on_batch` begin, but for those within a run
+            for ending in list(self.pending):
+                ending()
+        return self.make(force=force)
+
 
 def callbacks_in_use():
     """All callbacks of the `fit` that is calling one of them. Keras does not tell, but its list is on the stack."""
@@ -81,11 +138,14 @@ def callbacks_in_use():
 
 
 def in_caller(name, kind):
-    """The variable `name` of the nearest caller in which it is a `kind`, or `None`."""
+    """The variable `name` of the nearest caller in Keras in which it is a `kind`, or `None`."""
     frame = sys._getframe(1)
-    while frame is not None and not isinstance(frame.f_locals.get(name), kind):
+    while frame is not None:
+        # Python keeps a copy of the variables it is asked for: those of the user's functions must stay theirs.
+        if frame.f_globals.get("__name__", "").startswith("keras.") and isinstance(frame.f_locals.get(name), kind):
+            return frame.f_locals[name]
         frame = frame.f_back
-    return None if frame is None else frame.f_locals[name]
+    return None
 
 
 def _check_order(callback, callbacks):

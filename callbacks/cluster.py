@@ -1,7 +1,5 @@
 """Clustering during `fit`."""
 
-import weakref
-
 from keras import ops
 
 from keras_dlopt import step
@@ -60,11 +58,9 @@ class Cluster(Callback):
         check_clusters("Cluster", clusters, start, keep_zeros)
         self._clusters, self._start, self._keep_zeros, self._seed = clusters, start, keep_zeros, seed
         self._choice = as_choices("Cluster", "skip", skip), as_choices("Cluster", "only", only)
-        self._end_run = None
 
     def on_train_begin(self, logs=None):
-        if self._end_run is not None:
-            self._end_run()
+        self.end_run()
         if not self.model.built:
             raise ValueError(
                 f'`Cluster`: "{self.model.name}" has no weights to cluster before the first step; build it.'
@@ -78,12 +74,11 @@ class Cluster(Callback):
         self._centroids.run = self.params  # all callbacks of a run are given the same object
         self._leave_one_to_a_weight()
         step.attach(self.model.optimizer, self._centroids, self.model)
-        self._end_run = weakref.finalize(self, _detach, self._centroids)
-        self._end_run.atexit = False
+        self.at_end(_detach, self._centroids)
 
     def on_train_end(self, logs=None):
         self._centroids.settle()  # weight averaging and EarlyStopping end by overwriting the weights
-        self._end_run()
+        self.end_run()
 
     def _leave_one_to_a_weight(self):
         """Ends a run of another `Cluster` that broke off, and refuses one that is in this run with the same weights."""

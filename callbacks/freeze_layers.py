@@ -1,7 +1,6 @@
 """A model that freezes from the input on."""
 
 import math
-import weakref
 
 import numpy as np
 from keras import ops
@@ -69,11 +68,9 @@ class FreezeLayers(Callback):
         self._begin = check_number("FreezeLayers", "begin", begin, 0, 1, "()")
         self._count = check_number("FreezeLayers", "groups", groups, 2, integer=True)
         self._threshold = check_number("FreezeLayers", "threshold", threshold, 0, 1, "()")
-        self._end_run = None
 
     def on_train_begin(self, logs=None):
-        if self._end_run is not None:
-            self._end_run()
+        self.end_run()
         if not all(layer.built for layer in self.model._flatten_layers()):
             raise invalid("FreezeLayers", "model", self.model, "built: give it an Input, or call `build`")
         self._units = units(self.model)
@@ -84,8 +81,7 @@ class FreezeLayers(Callback):
         self._frozen, self._start = 0, None
         self._largest, self._before = [0.0] * (self._count - 1), None
         self._used = attached_moves(self.model)
-        self._end_run = weakref.finalize(self, put_back, self.model, self._used)
-        self._end_run.atexit = False
+        self.at_end(put_back, self.model, self._used)
 
     def on_epoch_begin(self, epoch, logs=None):
         first, self._epoch = self._start is None, epoch
@@ -131,7 +127,7 @@ class FreezeLayers(Callback):
                 self._freeze(frozen)
 
     def on_train_end(self, logs=None):
-        self._end_run()
+        self.end_run()
 
     def get_state(self):
         """What is frozen, and what it has measured."""

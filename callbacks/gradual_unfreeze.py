@@ -2,7 +2,6 @@
 
 import numbers
 import re
-import weakref
 
 import keras
 from keras import ops
@@ -65,11 +64,9 @@ class GradualUnfreeze(Callback):
         self._stages = None if stages is None else parse_stages("GradualUnfreeze", "stages", stages)
         for _, what in self._stages or ():
             _check(stages, what)
-        self._end_run = None
 
     def on_train_begin(self, logs=None):
-        if self._end_run is not None:
-            self._end_run()
+        self.end_run()
         if not all(layer.built for layer in self.model._flatten_layers()):
             raise invalid("GradualUnfreeze", "model", self.model, "built: give it an Input, or call `build`")
         self._units = units(self.model)
@@ -79,8 +76,7 @@ class GradualUnfreeze(Callback):
         self._frozen = self._left_after_each()
         self._thawed_at, self._stage = [], None
         self._used = attached_moves(self.model)
-        self._end_run = weakref.finalize(self, put_back, self.model, self._used)
-        self._end_run.atexit = False
+        self.at_end(put_back, self.model, self._used)
 
     def _left_after_each(self):
         """The units that are frozen in each stage."""
@@ -119,7 +115,7 @@ class GradualUnfreeze(Callback):
             logs["frozen"] = share_of_weights(self._frozen[self._stage], self._units)
 
     def on_train_end(self, logs=None):
-        self._end_run()
+        self.end_run()
 
     def get_state(self):
         """When each stage began, by the optimizer's count."""

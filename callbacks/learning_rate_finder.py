@@ -1,5 +1,6 @@
 """The learning-rate range test as a callback."""
 
+import functools
 import math
 
 import numpy as np
@@ -73,6 +74,7 @@ class LearningRateFinder(Callback):
 
     def on_train_begin(self, logs=None):
         model = self.model
+        self.end_run()
         self._steps = run_length(self, self.steps)
         if self._steps < 3:
             raise invalid(type(self).__name__, "steps", self._steps, "3 or more: so long is this run")
@@ -82,18 +84,14 @@ class LearningRateFinder(Callback):
         if batch is not None:
             model._symbolic_build(data_batch=batch)  # which TensorFlow leaves to the first step
         saved = ModelState(model)
+        self._rate = functools.partial(_rate_at, self.low, self.high, self._steps, self.sweep)
         follow = step.Follow(model.optimizer, "learning_rate", self._rate)
         follow.start = self._done = follow.count()
         step.attach(model.optimizer, follow, model)
+        self.at_end(follow.put_back)
         self._saved, self._observer = saved, follow
         self._batches, self._rates, self._losses = 0, [], []
         model.reset_metrics()
-
-    def _rate(self, t):
-        share = ops.cast(t, "float32") / (self._steps - 1)
-        if self.sweep == "linear":
-            return self.low + (self.high - self.low) * share
-        return self.low * ops.exp(math.log(self.high / self.low) * share)
 
     def on_train_batch_end(self, batch, logs=None):
         model, first = self.model, self._done  # on JAX this hands the state back to the variables
@@ -122,8 +120,15 @@ class LearningRateFinder(Callback):
         """Gives every variable the value it had when the run began; for a run that broke off."""
         if self._observer is not None:
             model = self.model
-            self._observer.put_back()
+            self.end_run()
             self._saved.put_back()
             self._saved = self._observer = None
             if model.train_function is not None:
                 model.make_train_function(force=True)
+
+
+def _rate_at(low, high, steps, sweep, t):
+    share = ops.cast(t, "float32") / (steps - 1)
+    if sweep == "linear":
+        return low + (high - low) * share
+    return low * ops.exp(math.log(high / low) * share)

@@ -1,7 +1,6 @@
 """Steps whose gradients are not finite, undone during `fit`."""
 
 import logging
-import weakref
 
 import keras
 
@@ -59,11 +58,9 @@ class NonFiniteGuard(Callback):
         self._action = check_choice("NonFiniteGuard", "action", action, ("skip", "rollback"))
         self._every = check_number("NonFiniteGuard", "every", every, 1, integer=True)
         self._factor = check_number("NonFiniteGuard", "factor", factor, 0, 1, "(]")
-        self._end_run = None
 
     def on_train_begin(self, logs=None):
-        if self._end_run is not None:
-            self._end_run()
+        self.end_run()
         optimizer = self.model.optimizer
         if self._action == "rollback" and not all(layer.built for layer in self.model._flatten_layers()):
             raise invalid(
@@ -74,8 +71,7 @@ class NonFiniteGuard(Callback):
         used = [self._finite] if rate is None else [rate, self._finite]
         for observer in used:
             step.attach(optimizer, observer, self.model)
-        self._end_run = weakref.finalize(self, _detach, used)
-        self._end_run.atexit = False
+        self.at_end(_detach, used)
         self._told = self._since_copy = 0
         self._batch = -1
 
@@ -108,7 +104,7 @@ class NonFiniteGuard(Callback):
             logs["non_finite"] = number
 
     def on_train_end(self, logs=None):
-        self._end_run()
+        self.end_run()
 
 
 def _detach(observers):

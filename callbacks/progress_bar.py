@@ -2,7 +2,6 @@
 
 import os
 import time
-import weakref
 
 import keras
 
@@ -40,7 +39,7 @@ class ProgressBar(Callback):
 
     def __init__(self):
         super().__init__()
-        self.console = self._end_run = None
+        self.console = None
 
     def set_model(self, model):
         super().set_model(model)
@@ -54,8 +53,7 @@ class ProgressBar(Callback):
     def on_train_begin(self, logs=None):
         from rich import console, progress
 
-        if self._end_run is not None:
-            self._end_run()
+        self.end_run()
         if self.console is None:
             self.console = console.Console(highlight=False)
         self._is_ci = bool(os.environ.get("CI"))
@@ -71,7 +69,7 @@ class ProgressBar(Callback):
             disable=self._is_ci or not (self.console.is_terminal or self.console.is_jupyter),
         )
         self._bar.start()
-        self._end_run = weakref.finalize(self, self._bar.stop)  # gives the cursor back, after an error too
+        self.at_end(self._bar.stop, atexit=True)  # gives the cursor back, after an error too
         self._known = self._extras()
         self._task = None
 
@@ -108,7 +106,7 @@ class ProgressBar(Callback):
         self._say(f"{self._name} in {now - self._began:.1f} s, {self._rate(now)}  {_text({**logs, **self._known})}")
 
     def on_train_end(self, logs=None):
-        self._end_run()
+        self.end_run()
 
     def get_state(self):
         """Nothing: another process has a bar of its own."""

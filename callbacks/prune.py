@@ -2,7 +2,6 @@
 
 import functools
 import warnings
-import weakref
 
 from keras_dlopt import step
 from keras_dlopt.arguments import check_choice, check_length, check_number, in_steps, invalid
@@ -124,7 +123,6 @@ class Prune(Callback):
             if self._cut is None and value != default:
                 raise invalid("Prune", name, value, f'left at {default!r} with pattern="channels"')
         self._keeping = False
-        self._end_run = None
 
     @classmethod
     def keep(cls, skip=(), *, only=(), depthwise=False):
@@ -154,8 +152,7 @@ class Prune(Callback):
         return not self._keeping and self._schedule is None and super().has_shares()
 
     def on_train_begin(self, logs=None):
-        if self._end_run is not None:
-            self._end_run()
+        self.end_run()
         plan = None if self._keeping else self._plan()
         # Not a method of this callback, which would keep it alive.
         find = functools.partial(_units, self.model, self._choice, self._cut, plan, self._ranking)
@@ -166,8 +163,7 @@ class Prune(Callback):
         self._leave_one_to_a_weight()
         step.attach(self.model.optimizer, self._masks, self.model)
         # Keras does not tell callbacks of a run that breaks off: the next one, or letting the callback go, ends it.
-        self._end_run = weakref.finalize(self, _detach, self._masks)
-        self._end_run.atexit = False
+        self.at_end(_detach, self._masks)
         self._fresh = True
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -198,7 +194,7 @@ class Prune(Callback):
             )
         if plan is not None and self._masks.updates_made() < len(plan.steps) and reached < plan.final - TOLERANCE:
             warnings.warn(f"Prune: the run ended at sparsity {reached:.3f}, short of {plan.final:.3f}.", stacklevel=2)
-        self._end_run()
+        self.end_run()
 
     def _plan(self):
         run = run_length(self, self._steps)

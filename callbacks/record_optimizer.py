@@ -4,7 +4,6 @@ import contextlib
 import os
 import time
 import warnings
-import weakref
 
 import keras
 import numpy as np
@@ -54,8 +53,8 @@ class RecordOptimizer(Callback):
     that are not recorded cost nothing. (With `steps_per_execution` above 1 it picks for as many steps at once, and the
     steps of a recording execution cost what a conditional costs.) Rows that the disk is too slow for are dropped; the
     number is recorded, too. What is recorded is written even if the run breaks off: at once if it breaks off in a
-    step, else when the callback is let go, when it is next used, or when Python ends. Of several
-    workers only the first writes.
+    step, else when the callback is let go, when the model is next trained, or when Python ends.
+    Of several workers only the first writes.
 
     Args:
         logdir: folder for the event file; made if it does not exist. Each run of `fit` adds a file, and goes on where
@@ -93,11 +92,9 @@ class RecordOptimizer(Callback):
             raise invalid("RecordOptimizer", "logdir", logdir, "a folder; this is a file")
         self.logdir = os.fspath(logdir)
         self.every = check_number("RecordOptimizer", "every", every, 1, integer=True)
-        self._finish = None
 
     def on_train_begin(self, logs=None):
-        if self._finish is not None:
-            self._finish()
+        self.end_run()
         self._recording = None
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -105,8 +102,7 @@ class RecordOptimizer(Callback):
         if self._recording is None:
             writer = RecordWriter(self.logdir) if is_chief() else _Nowhere()
             self._recording = _Recording(self.model, writer, self.every)
-            # Not a method of this callback, which would keep it alive: it must run when the callback is gone.
-            self._finish = weakref.finalize(self, self._recording.finish)
+            self.at_end(self._recording.finish, atexit=True)
         self._recording.count = None
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -119,8 +115,7 @@ class RecordOptimizer(Callback):
         self._recording.fetch()
 
     def on_train_end(self, logs=None):
-        if self._finish is not None:
-            self._finish()
+        self.end_run()
 
     @contextlib.contextmanager
     def in_step(self):

@@ -1,7 +1,5 @@
 """A lower learning rate when a metric stops improving, beside any schedule."""
 
-import weakref
-
 from keras_dlopt import step
 from keras_dlopt.arguments import check_choice, check_number
 from keras_dlopt.callbacks.callback import Callback
@@ -70,16 +68,13 @@ class ReduceLROnPlateau(Callback):
         self._min_lr = check_number(name, "min_lr", min_lr, 0)
         self._warmup = check_number(name, "warmup", warmup, 0, integer=True)
         self._monitor = monitor
-        self._end_run = None
 
     def on_train_begin(self, logs=None):
-        if self._end_run is not None:
-            self._end_run()
+        self.end_run()
         self._best, self._waited, self._cooling = float("inf"), 0, 0
         self._rate = RateFactor("ReduceLROnPlateau", self.model.optimizer, self._min_lr)
         step.attach(self.model.optimizer, self._rate, self.model)
-        self._end_run = weakref.finalize(self, _detach, self._rate)
-        self._end_run.atexit = False
+        self.at_end(_detach, self._rate)
 
     def on_epoch_end(self, epoch, logs=None):
         value = monitored(self, self._monitor, epoch, logs)
@@ -98,7 +93,7 @@ class ReduceLROnPlateau(Callback):
                 self._waited, self._cooling = 0, self._cooldown
 
     def on_train_end(self, logs=None):
-        self._end_run()
+        self.end_run()
 
     def get_state(self):
         """What it has seen, and the factor so far."""

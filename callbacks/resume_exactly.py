@@ -3,7 +3,6 @@
 import collections
 import os
 import time
-import weakref
 
 import keras
 import numpy as np
@@ -107,7 +106,7 @@ class ResumeExactly(Callback):
         self._preemption = Preemption(grace, exit_code)
 
     def on_train_begin(self, logs=None):
-        self._preemption.stop()
+        self.end_run()
         self._epoch_iterator = in_caller("epoch_iterator", EpochIterator)
         if self._epoch_iterator is None:
             raise invalid("ResumeExactly", "model", self.model, "trained by `fit`")
@@ -129,8 +128,7 @@ class ResumeExactly(Callback):
             self.model._initial_epoch = self._saved["epoch"]
         self._wait_from_now()
         self._preemption.watch()
-        # Keras does not tell callbacks of a run that breaks off.
-        weakref.finalize(self, self._preemption.stop).atexit = False
+        self.at_end(self._preemption.stop)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -157,7 +155,7 @@ class ResumeExactly(Callback):
 
     def on_train_end(self, logs=None):
         self._writing.wait()
-        self._preemption.stop()
+        self.end_run()
 
     def _newest(self):
         """The newest checkpoint, on all workers the one that the chief finds."""

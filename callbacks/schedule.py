@@ -5,18 +5,13 @@ import sys
 import types
 import typing
 import warnings
-import weakref
 
 import numpy as np
 
 from keras_dlopt import schedules, step
 from keras_dlopt.arguments import invalid
-from keras_dlopt.callbacks.callback import Callback
+from keras_dlopt.callbacks.callback import Callback, callbacks_in_use
 from keras_dlopt.callbacks.run_length import run_length, steps_until
-
-# Optimizer -> name of the hyperparameter -> (the run, what ends the schedule): to end one whose run broke off before
-# the next begins.
-_following = weakref.WeakKeyDictionary()
 
 
 class ScheduleCallback(Callback):
@@ -83,7 +78,6 @@ class ScheduleCallback(Callback):
         given.apply_defaults()
         self.of = given.arguments.pop("of")
         self.schedule = self.kind(**given.arguments)  # checks all that can be known before the run
-        self._end = None
 
     def get_config(self):
         """The constructor's arguments."""
@@ -91,27 +85,17 @@ class ScheduleCallback(Callback):
 
     def on_train_begin(self, logs=None):
         optimizer = self.model.optimizer
-        self._end_others(optimizer)
+        self.end_run()
+        others = [c for c in callbacks_in_use() if isinstance(c, ScheduleCallback) and c is not self]
+        if any(other.of == self.of for other in others):
+            raise invalid(type(self).__name__, "of", self.of, "what no other schedule of the run follows")
         schedule = self._over_the_run()
         self.observer = step.Follow(optimizer, self.of, schedule)
         if schedule.steps is not None:
             self.observer.check_range(np.linspace(0, schedule.steps - 1, 1001).astype("int32"))
         step.attach(optimizer, self.observer, self.model)
-        self._end = weakref.finalize(self, self.observer.put_back)
-        self._end.atexit = False
-        _following.setdefault(optimizer, {})[self.of] = (self.params, self._end)
+        self.at_end(self.observer.put_back)
         self._first_epoch = True
-
-    def _end_others(self, optimizer):
-        """Ends the schedules of runs that broke off. A run's callbacks all have the same `params`."""
-        if self._end is not None:
-            self._end()
-        for of, (run, end) in list(_following.get(optimizer, {}).items()):
-            if end.alive and run is self.params and run is not None:
-                if of == self.of:
-                    raise invalid(type(self).__name__, "of", of, "what no other schedule of the run follows")
-            else:
-                end()
 
     def _over_the_run(self):
         try:
@@ -155,7 +139,7 @@ class ScheduleCallback(Callback):
             )
 
     def on_train_end(self, logs=None):
-        self._end()
+        self.end_run()
 
 
 _STEPS_AND_OF = """\

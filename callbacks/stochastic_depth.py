@@ -1,7 +1,6 @@
 """Residual blocks that are skipped at random while training."""
 
 import re
-import weakref
 
 from keras.src.models.functional import Functional
 
@@ -70,11 +69,9 @@ class StochasticDepth(Callback):
             self._blocks = blocks and re.compile(blocks)
         except (re.error, TypeError):
             raise invalid("StochasticDepth", "blocks", blocks, "a pattern that compiles, or None") from None
-        self._end_run = None
 
     def on_train_begin(self, logs=None):
-        if self._end_run is not None:
-            self._end_run()
+        self.end_run()
         if not all(layer.built for layer in self.model._flatten_layers()):
             raise invalid("StochasticDepth", "model", self.model, "built: give it an Input, or call `build`")
         found = _functional_blocks(self.model) if self._blocks is None else self._named()
@@ -85,11 +82,10 @@ class StochasticDepth(Callback):
         self.rates = [self._rate * (i + 1) / count for i in range(count)]
         depth = RandomDepth(self.model, found, self.rates, self._per == "sample", self._seed)
         surround(self.model, depth)
-        self._end_run = weakref.finalize(self, release, self.model, depth)
-        self._end_run.atexit = False
+        self.at_end(release, self.model, depth)
 
     def on_train_end(self, logs=None):
-        self._end_run()
+        self.end_run()
 
     def _named(self):
         found = [(layer, None) for layer in _in_order(self.model) if self._blocks.search(layer.path)]

@@ -1,7 +1,6 @@
 """How fast a run is, and what keeps it from being faster."""
 
 import time
-import weakref
 
 import numpy as np
 from keras.src.trainers.epoch_iterator import EpochIterator
@@ -58,11 +57,10 @@ class Throughput(Callback):
             check_number("Throughput", "peak_flops", peak_flops, 0, ends="()")
         self._peak = peak_flops
         self.clock = time.perf_counter
-        self._end_run, self._all = None, []
+        self._all = []
 
     def on_train_begin(self, logs=None):
-        if self._end_run is not None:
-            self._end_run()
+        self.end_run()
         data = in_caller("epoch_iterator", EpochIterator)
         single = getattr(self.model, "steps_per_execution", 1) == 1
         self._wait = None
@@ -71,8 +69,7 @@ class Throughput(Callback):
         elif not IS_JAX and single:
             self._wait = FetchesInGraph()
         self._step = TracedStep(self.model, data)
-        self._end_run = weakref.finalize(self, _leave, self._step, self._wait)
-        self._end_run.atexit = False
+        self.at_end(_leave, self._step, self._wait)
         self._all, self._epoch = [], []
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -101,7 +98,7 @@ class Throughput(Callback):
             logs.update(self._measured(measured))
 
     def on_train_end(self, logs=None):
-        self._end_run()
+        self.end_run()
 
     def get_state(self):
         """Nothing: speed is that of this process."""

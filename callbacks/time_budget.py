@@ -2,7 +2,6 @@
 
 import time
 import warnings
-import weakref
 
 import keras
 
@@ -68,11 +67,9 @@ class TimeBudget(Callback):
         self._budget = value if minutes is None else 60 * value
         self._reserve = check_number("TimeBudget", "reserve", reserve, 0)
         self.clock = time.monotonic
-        self._end_run = None
 
     def on_train_begin(self, logs=None):
-        if self._end_run is not None:
-            self._end_run()
+        self.end_run()
         self._start = self.clock()
         self._tail, self._longest, self._share = self._reserve, 0.0, 0.0
         self._last = self._batch_began = None
@@ -83,8 +80,7 @@ class TimeBudget(Callback):
         if followers:
             self._position = Position()
             step.attach(self.model.optimizer, self._position, self.model)
-            self._end_run = weakref.finalize(self, _detach, self._position)
-            self._end_run.atexit = False
+            self.at_end(_detach, self._position)
             for follower in followers:
                 follower.position = self._position
         others = [type(c).__name__ for c in used if isinstance(c, Callback) and c.has_shares()]
@@ -118,8 +114,7 @@ class TimeBudget(Callback):
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):
-        if self._end_run is not None:
-            self._end_run()
+        self.end_run()
 
     def get_state(self):
         """The time used, and what was measured."""

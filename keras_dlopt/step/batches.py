@@ -20,9 +20,8 @@ class BatchChanges:
     number of rows. It may call the model: variables that this writes keep their values. Several changes follow each
     other in the order in which their owners came. Evaluation and prediction see the batches as they are.
 
-    While there are changes, the shapes of the model's `Input` are not enforced: its layers do that. What is replaced on
-    the model (`train_step`, `make_train_function`) is put back when the last owner goes, or, if a run broke off, when
-    the next `fit` or `train_on_batch` begins.
+    While there are changes, the shapes of the model's `Input` are not enforced: its layers do that. The model has its
+    own `train_step` again when the last owner goes.
 
     Args:
         model: a compiled model.
@@ -34,7 +33,6 @@ class BatchChanges:
 
     def __init__(self, model):
         self.model, self._changes, self._around = model, {}, None
-        self._found, self._make = vars(model).get("make_train_function"), model.make_train_function
         self._strict = [
             layer
             for layer in model._flatten_layers()
@@ -43,7 +41,6 @@ class BatchChanges:
         for layer in self._strict:
             layer.input_spec = None
         model._batch_changes = self
-        model.make_train_function = self._make_train_function
 
     def set(self, owner, change):
         """From the next step on, `owner` changes the batch so; with `None` it leaves it as it is."""
@@ -56,28 +53,15 @@ class BatchChanges:
                 self._around = self._with(changes)
                 surround(self.model, self._around)
 
-    def put_back(self, owner=None):
-        """Ends the changes of `owner`, or of all."""
-        if vars(self.model).get("_batch_changes") is not self:
+    def put_back(self, owner):
+        """Ends the changes of `owner`."""
+        self.set(owner, None)
+        del self._changes[owner]
+        if self._changes:
             return
-        if owner is not None:
-            if owner in self._changes:
-                self.set(owner, None)
-                del self._changes[owner]
-            if self._changes:
-                return
-        release(self.model, self._around)
-        del self.model.make_train_function
-        if self._found is not None:
-            self.model.make_train_function = self._found
         for layer in self._strict:
             del layer._manual_input_spec
         del self.model._batch_changes
-
-    def _make_train_function(self, force=False):
-        if not force:  # so do `fit` and `train_on_batch` begin: the run with the changes is over
-            self.put_back()
-        return self._make(force=force)
 
     def _with(self, changes):
         """For `surround`: the step on the changed batch."""

@@ -18,7 +18,7 @@ TOKENS = RNG.integers(7, size=(48, 16))
 
 def left_on(model):
     """What the callbacks put on a model, if it is still there."""
-    names = {"train_step", "make_train_function", "_batch_changes", "_manual_input_spec"}
+    names = {"train_step", "make_train_function", "_endings", "_batch_changes", "_manual_input_spec"}
     return set().union(*(names & set(vars(layer)) for layer in model._flatten_layers()))
 
 

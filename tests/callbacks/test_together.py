@@ -42,4 +42,4 @@ def test_a_run_with_nearly_all_of_them(tmp_path):
     assert sum((kernel == 0).sum() for kernel in kernels) == sum(kernel.size for kernel in kernels) // 2
     assert all(np.isfinite(kernel).all() for kernel in kernels)
     assert len(tensorboard.read(tmp_path)["."].steps) > 0
-    assert not {"train_step", "make_train_function", "_batch_changes"} & vars(model).keys()
+    assert not {"train_step", "make_train_function", "_endings", "_batch_changes"} & vars(model).keys()
