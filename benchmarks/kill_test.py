@@ -63,6 +63,7 @@ def train(kind, folder):
     on, scalars = [], {}
     if kind in ("all", "executions"):
         on = [
+            keras.callbacks.EarlyStopping(patience=5, start_from_epoch=2, restore_best_weights=True),
             *([] if kind == "executions" else [callbacks.AverageWeights("ema")]),
             keras.callbacks.EarlyStopping(patience=5, start_from_epoch=2, restore_best_weights=True),
             callbacks.Prune(0.75),

@@ -1,5 +1,6 @@
 """Weight averaging during `fit`."""
 
+import contextlib
 import warnings
 
 import keras
@@ -7,8 +8,9 @@ import numpy as np
 
 from keras_dlopt import step
 from keras_dlopt.arguments import check_choice, check_length, check_number, in_steps, invalid
-from keras_dlopt.callbacks.callback import Callback
+from keras_dlopt.callbacks.callback import Callback, callbacks_in_use
 from keras_dlopt.callbacks.run_length import run_length, steps_until
+from keras_dlopt.step.surround import replace
 
 
 class AverageWeights(Callback):
@@ -16,8 +18,10 @@ class AverageWeights(Callback):
 
     "swa" is the equal mean of the weights after every update from `begin` on; "ema" the exponential mean, whose decay
     after $t$ updates is $\min(d, (1 + t)/(10 + t))$. The mean is kept inside the compiled step and never steers
-    training: it takes the weights' place during validation, and when the run ends. A checkpoint that another callback
-    saves in between has the weights of training. Trainable weights are averaged, in float32 or better.
+    training: it takes the weights' place during validation, and when the run ends. Callbacks that keep the best weights
+    of an epoch (EarlyStopping with `restore_best_weights`, ModelCheckpoint with `save_best_only`) find the mean there,
+    which validation has measured; the run ends with what EarlyStopping restores. Any other checkpoint in between has
+    the weights of training. Trainable weights are averaged, in float32 or better.
 
     Statistics of BatchNormalization belong to the weights they were gathered with. At the end they are gathered anew,
     with the mean weights, from `data`. Validation during the run uses those at hand.
@@ -50,8 +54,9 @@ class AverageWeights(Callback):
     0.8125
     """
 
-    # These scale what the weights move by, or take updates back, before they enter the mean.
-    after = ("FreezeLayers", "GradualUnfreeze", "NonFiniteGuard")
+    # These scale what the weights move by, or take updates back, before they enter the mean; EarlyStopping restores
+    # the weights whose statistics are gathered at the end.
+    after = ("FreezeLayers", "GradualUnfreeze", "NonFiniteGuard", "EarlyStopping")
     lengths = ("begin",)
 
     def __init__(self, kind="ema", decay=0.999, begin=0, *, data=None):
@@ -75,8 +80,13 @@ class AverageWeights(Callback):
             raise invalid("AverageWeights", "data", None, accepted)
         self._average = step.Average(begin, self._decay if self._kind == "ema" else None)
         step.attach(self.model.optimizer, self._average, self.model)
-        self.at_end(_detach, self._average)
-        self._fresh, self._swapped = True, False
+        undo = contextlib.ExitStack()
+        undo.callback(_detach, self._average)
+        for callback in callbacks_in_use():
+            if getattr(callback, "restore_best_weights", False) or getattr(callback, "save_best_only", False):
+                replace(undo, callback, "on_epoch_end", _with_mean(self._average, callback.on_epoch_end))
+        self.at_end(undo.close)
+        self._fresh = True
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._fresh and epoch and self._average.optimizer.built:  # a run that goes on
@@ -87,21 +97,20 @@ class AverageWeights(Callback):
     def on_test_begin(self, logs=None):
         if self._average is not None and self._average.has_any():
             self._average.swap()
-            self._swapped = True
 
     def on_test_end(self, logs=None):
-        if self._swapped:
+        if self._average is not None and self._average.swapped:
             self._average.swap()
-            self._swapped = False
 
     def on_train_end(self, logs=None):
+        self.end_run()
         if self._average.has_any():
-            self._average.swap()
+            if not any(_has_restored(callback) for callback in callbacks_in_use()):
+                self._average.swap()
             if self._data is not None:
                 step.reestimate_batch_norm(self.model, _batches(self._data))
         else:
             warnings.warn("AverageWeights: the run ended before the first weights to average.", stacklevel=2)
-        self.end_run()
         self._average = None
 
     def get_state(self):
@@ -124,6 +133,28 @@ def _batches(data, size=32):
     return data
 
 
+def _with_mean(average, on_epoch_end):
+    """`on_epoch_end` of a callback, with the mean in the weights' place."""
+
+    def call(epoch, logs=None):
+        if not average.has_any():
+            return on_epoch_end(epoch, logs)
+        average.swap()
+        try:
+            on_epoch_end(epoch, logs)
+        finally:
+            average.swap()
+
+    return call
+
+
+def _has_restored(callback):
+    """Whether it is an `EarlyStopping` that ends the run with the best weights."""
+    return getattr(callback, "restore_best_weights", False) and callback.best_weights is not None
+
+
 def _detach(average):
+    if average.is_in_place():  # broken off in validation
+        average.swap()
     if average.optimizer is not None:
         step.detach(average.optimizer, average)

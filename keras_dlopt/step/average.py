@@ -21,6 +21,9 @@ class Average(Observer):
         begin: number of updates that are left out.
         decay: $d$ in [0, 1); `None` is the equal mean.
 
+    Attributes:
+        swapped: whether the mean has the weights' place.
+
     Example:
 
     >>> import keras, numpy as np
@@ -36,7 +39,7 @@ class Average(Observer):
     """
 
     def __init__(self, begin=0, decay=None):
-        self.begin, self.decay = begin, decay
+        self.begin, self.decay, self.swapped = begin, decay, False
 
     def build(self, optimizer, variables):
         self.weights = list(variables)
@@ -73,7 +76,15 @@ class Average(Observer):
 
     def swap(self):
         """Exchanges the mean and the weights, between steps."""
+        self.swapped = not self.swapped
+        placed = []
         for average, weight in zip(self.averages, self.weights, strict=True):
             mean, now = ops.convert_to_numpy(average), ops.convert_to_numpy(weight)
             average.assign(ops.cast(now, average.dtype))
             weight.assign(ops.cast(mean, weight.dtype))
+            placed.append(ops.convert_to_numpy(weight).tobytes() if self.swapped else None)
+        self._placed = placed
+
+    def is_in_place(self):
+        """Whether the weights are the mean that `swap` has put there, and no others that were loaded since."""
+        return self.swapped and self._placed == [ops.convert_to_numpy(weight).tobytes() for weight in self.weights]

@@ -113,6 +113,50 @@ def test_state_goes_on():
     np.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.both_backends
+def test_the_best_weights_are_those_that_validation_measured(tmp_path):
+    model, path = network(), tmp_path / "best.weights.h5"
+    used = [
+        keras.callbacks.EarlyStopping("val_loss", patience=9, restore_best_weights=True),
+        keras.callbacks.ModelCheckpoint(path, "val_loss", save_best_only=True, save_weights_only=True),
+        seen := Seen(),
+    ]
+    used += [callbacks.AverageWeights("ema", 0.5)]
+    data = {"validation_data": (X[:4], 3 * Y[:4]), "shuffle": False, "verbose": 0}
+    losses = model.fit(X, Y, 4, 4, callbacks=used, **data).history["val_loss"]
+    best = min(losses)
+    assert best < losses[-1]
+    assert model.evaluate(X[:4], 3 * Y[:4], verbose=0) == pytest.approx(best, rel=1e-5)
+    np.testing.assert_allclose(seen.trained, by_numpy(24)[-1], rtol=1e-5, atol=1e-6)
+    assert "on_epoch_end" not in vars(used[0]) | vars(used[1])
+    model.load_weights(path)
+    assert model.evaluate(X[:4], 3 * Y[:4], verbose=0) == pytest.approx(best, rel=1e-5)
+    with pytest.raises(ValueError, match="AverageWeights comes after EarlyStopping"):
+        model.fit(X, Y, callbacks=[callbacks.AverageWeights(), used[0]], verbose=0)
+
+
+class BreakInTest(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        self.trained = keras.ops.convert_to_numpy(self.model.weights[0]) if BACKEND != "jax" else by_numpy(6)[-1]
+
+    def on_test_end(self, logs=None):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.both_backends
+@pytest.mark.parametrize("loaded", [False, True])
+def test_broken_off_in_validation(loaded):
+    """The weights of training come back, unless others have been loaded."""
+    model, mean, broken = network(), callbacks.AverageWeights("swa"), BreakInTest()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, 4, shuffle=False, callbacks=[broken, mean], validation_data=(X, Y), verbose=0)
+    if loaded:
+        model.set_weights([np.full((3, 1), 7.0)])
+    mean.end_run()
+    expected = np.full((3, 1), 7.0) if loaded else broken.trained
+    np.testing.assert_allclose(model.get_weights()[0], expected, rtol=1e-5)
+
+
 def test_bad_arguments():
     for name, value in (("kind", "mean"), ("decay", 1.0), ("begin", -1)):
         with pytest.raises(ValueError, match=rf"AverageWeights\({name}=...\)"):

@@ -151,7 +151,7 @@ def test_all_callbacks_at_once_with_validation(tmp_path):
 
     assert_resumes(
         tmp_path,
-        others=[lambda: callbacks.AverageWeights("swa"), prune, momentum, recorder, stop, plateau],
+        others=[stop, lambda: callbacks.AverageWeights("swa"), prune, momentum, recorder, plateau],
         fit={"validation_data": (X[:9], Y[:9]), "initial_epoch": 1},
         cuts=(11,),
     )
