@@ -65,7 +65,6 @@ def train(kind, folder):
         on = [
             keras.callbacks.EarlyStopping(patience=5, start_from_epoch=2, restore_best_weights=True),
             *([] if kind == "executions" else [callbacks.AverageWeights("ema")]),
-            keras.callbacks.EarlyStopping(patience=5, start_from_epoch=2, restore_best_weights=True),
             callbacks.Prune(0.75),
             callbacks.OneCycle(1e-2),
             callbacks.RecordOptimizer(f"{folder}/log", every=7),

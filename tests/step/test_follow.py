@@ -294,7 +294,7 @@ def test_refused(optimizer, of, message):
 
 @pytest.mark.both_backends
 def test_two_schedules_of_one_thing_are_refused():
-    with pytest.raises(ValueError, match=r"`WarmupCosine\(of=...\)` must be what no other schedule of the run follows"):
+    with pytest.raises(ValueError, match="must be what no other schedule of the run follows"):
         fit(make_model(KERAS.SGD(0.01)), callbacks.OneCycle(0.1), callbacks.WarmupCosine(0.1))
 
 
