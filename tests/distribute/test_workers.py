@@ -20,7 +20,9 @@ import pytest
 from keras_dlopt.distribute.launch import launch
 
 SCRIPT = str(pathlib.Path(__file__).with_name("training.py"))
-QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": ""}
+# One thread each: the nets are tiny, and five processes share the cores.
+THREADS = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
+QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": "", **THREADS}
 FOUR = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
 
 
