@@ -92,7 +92,7 @@ def search_learning_rate(
     `epochs / trials`, the better half on to twice that, and so on (successive halving), until two are left that get
     half of the run: together about $\log_2(\text{trials}) / 2 + 1/2$ runs. Compared is the smallest
     validation loss so far. All trials start from the model as it is. Of arrays they see the same batches; a dataset is
-    iterated anew for each.
+    iterated anew for each, and when one goes on.
 
     Afterwards weights, optimizer, metrics and seed generators are bit for bit as before, and so are the random states
     of Python and NumPy.
@@ -161,9 +161,12 @@ def search_learning_rate(
             for i in going:
                 after[i].put_back()
                 model.optimizer.learning_rate = rates[i]
-                for epoch in range(len(losses[i]), to):
-                    loss = model.fit(**_in_order(data, (seed, epoch)), **settings).history["val_loss"][0]
-                    losses[i].append(loss if math.isfinite(loss) else math.inf)
+                while (epoch := len(losses[i])) < to:
+                    # A dataset goes on from epoch to epoch by itself; arrays get an order that all trials share.
+                    end = epoch + 1 if isinstance(data, dict) else to
+                    arguments = _in_order(data, (seed, epoch)) | settings | {"initial_epoch": epoch, "epochs": end}
+                    found_losses = model.fit(**arguments).history["val_loss"]
+                    losses[i] += [loss if math.isfinite(loss) else math.inf for loss in found_losses]
                 after[i] = ModelState(model)
             if len(going) <= 2:
                 break

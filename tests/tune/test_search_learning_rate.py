@@ -92,6 +92,22 @@ def test_a_dataset_with_weights():
     assert [len(losses) for losses in search.losses] == [1, 1]
 
 
+def test_an_endless_dataset_goes_on_from_epoch_to_epoch():
+    import tensorflow as tf
+
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)  # of five batches an epoch takes two
+    search = tune.search_learning_rate(
+        linear(), data.repeat(), validation_data=(X, Y), epochs=4, trials=2, steps_per_epoch=2, low=1e-3
+    )
+    w, losses = np.zeros((3, 1)), []
+    for epoch in (0, 1):
+        for start in (16 * epoch, 16 * epoch + 8):
+            a, b = X[start : start + 8], Y[start : start + 8]
+            w -= np.float32(search.rates[0]) * 2 * a.T @ (a @ w - b) / 8
+        losses.append(np.mean((X @ w - Y) ** 2))
+    np.testing.assert_allclose(search.losses[0], losses, rtol=1e-3)
+
+
 @pytest.mark.both_backends
 def test_trials_of_executions_of_several_steps():
     ends = []
