@@ -12,7 +12,7 @@ from keras_dlopt.callbacks.batch_stages import batch_of_shapes
 from keras_dlopt.callbacks.callback import Callback
 from keras_dlopt.callbacks.run_length import run_length
 from keras_dlopt.callbacks.schedule import SCHEDULE_CALLBACKS
-from keras_dlopt.tune.model_state import ModelState
+from keras_dlopt.step.model_state import ModelState
 from keras_dlopt.tune.range_test import RangeTest, smooth
 
 

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from keras_dlopt.arguments import check_number, invalid
+from keras_dlopt.step.model_state import ModelState
 from keras_dlopt.tune.chart import chart
 from keras_dlopt.tune.find_learning_rate import find_learning_rate
-from keras_dlopt.tune.model_state import ModelState
 from keras_dlopt.tune.range_test import RangeTest
 
 WHERE = "search_learning_rate"

@@ -12,6 +12,8 @@ from keras_dlopt.distribute.aot import example, largest
 from keras_dlopt.distribute.aot.compiler import Compiler
 from keras_dlopt.distribute.aot.program import ROLES, Finding, Places, Program
 from keras_dlopt.distribute.aot.report import GIB, Comparison, Report, Step, asked_for
+from keras_dlopt.step import observers
+from keras_dlopt.step.model_state import ModelState
 
 
 def preflight(
@@ -214,25 +216,24 @@ def _figures(program, answer, places):
 @contextlib.contextmanager
 def _installed(model, callbacks):
     """The callbacks at work, as in `fit`, and everything as it was afterwards; yields who owns what in the step."""
-    variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables] if callbacks else []
-    saved = [keras.ops.convert_to_numpy(variable) for variable in variables]
+    saved = ModelState(model) if callbacks else None
     owners, begun, stack = [], [], contextlib.ExitStack()
     try:
         for callback in callbacks:
-            before = _observers(model)
+            before = observers(model.optimizer)
             callback.set_params({"epochs": 1, "steps": 100_000, "verbose": 0})
             callback.set_model(model)
             callback.on_train_begin()
             begun.append(callback)
             called = f"callback {type(callback).__name__}"
             owners += [(callback, called)]
-            owners += [(observer, called) for observer in _observers(model) if observer not in before]
+            owners += [(observer, called) for observer in observers(model.optimizer) if observer not in before]
         for callback in callbacks:
             if hasattr(callback, "in_step"):
                 observer = stack.enter_context(callback.in_step())
                 owners.append((observer, f"callback {type(callback).__name__}"))
         named = [owner for owner, _ in owners]
-        owners += [(o, f"observer {type(o).__name__}") for o in _observers(model) if o not in named]
+        owners += [(o, f"observer {type(o).__name__}") for o in observers(model.optimizer) if o not in named]
         yield owners
     finally:
         stack.close()
@@ -240,11 +241,5 @@ def _installed(model, callbacks):
             warnings.simplefilter("ignore")  # that the run was too short
             for callback in begun:
                 callback.on_train_end()
-        for variable, value in zip(variables, saved, strict=True):
-            variable.assign(value)
-
-
-def _observers(model):
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    seam = vars(optimizer).get("_seam")
-    return list(seam.observers) if seam else []
+        if saved is not None:
+            saved.put_back()
